@@ -1,0 +1,289 @@
+//! Asking and waiting: everything that happens between a request and its grant, once for all stores.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
+
+use crate::backoff::{Backoff, random, sleep};
+use crate::clock::Moment;
+use crate::keeper::{Job, Keeper};
+use crate::life::Life;
+use crate::parting::Parting;
+use crate::{Attempt, Backend, Busy, Claim, Error, ErrorKind, Key, Mode, Result, Wakeups};
+
+/// How long after its limit a wait may still take, to have the store confirm that its place is gone.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// What somebody asks for, before it becomes a claim.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    /// Sorted and distinct.
+    pub(crate) keys: Vec<Key>,
+    pub(crate) mode: Mode,
+    pub(crate) ttl: Duration,
+    pub(crate) label: String,
+    /// Whether the keeper renews the grant.
+    pub(crate) renews: bool,
+}
+
+impl Order {
+    /// One order for each key, in key order.
+    pub(crate) fn one_by_one(&self) -> Vec<Self> {
+        let one = |key: &Key| Self { keys: vec![key.clone()], ..self.clone() };
+        self.keys.iter().map(one).collect()
+    }
+
+    fn claim(&self, waits: bool) -> Result<Claim> {
+        let claim = Claim::new(&self.keys, self.mode, self.ttl)?.labelled(&*self.label)?;
+        Ok(if waits { claim.queued() } else { claim })
+    }
+}
+
+/// How long somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// Not at all.
+    Skip,
+    /// Until then, by the clock of the caller's runtime.
+    Until(Instant),
+    /// As long as it takes.
+    Never,
+}
+
+impl Limit {
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+        match timeout {
+            None => Self::Never,
+            Some(Duration::ZERO) => Self::Skip,
+            // Longer than the clock can tell is for ever.
+            Some(limit) => Instant::now().checked_add(limit).map_or(Self::Never, Self::Until),
+        }
+    }
+
+    fn passed(self) -> bool {
+        self.remaining() == Some(Duration::ZERO)
+    }
+
+    fn remaining(self) -> Option<Duration> {
+        match self {
+            Self::Skip => Some(Duration::ZERO),
+            Self::Until(limit) => Some(limit.saturating_duration_since(Instant::now())),
+            Self::Never => None,
+        }
+    }
+
+    fn cap(self, pause: Duration) -> Duration {
+        self.remaining().map_or(pause, |remaining| remaining.min(pause))
+    }
+}
+
+/// Asks until the order is granted; `None` when it was refused and the limit has passed. The store then has
+/// nothing of it.
+///
+/// # Cancel safety
+///
+/// A claim of a dropped future is released in the background once its request has been answered.
+pub(crate) async fn obtain(keeper: &Arc<Keeper>, order: &Order, limit: Limit) -> Result<Option<Arc<Life>>> {
+    let mut trouble = Trouble::default();
+    loop {
+        let claim = Arc::new(order.claim(!matches!(limit, Limit::Skip))?);
+        let pending = Pending::new(keeper, claim);
+        match pending.wait(order.renews, limit, &mut trouble).await? {
+            Outcome::Granted(life) => return Ok(Some(life)),
+            Outcome::Refused => return Ok(None),
+            // The grant is released in the background; a fresh claim asks again.
+            Outcome::Late => {}
+        }
+    }
+}
+
+enum Outcome {
+    Granted(Arc<Life>),
+    Refused,
+    /// The answer came after its own deadline.
+    Late,
+}
+
+/// Since when there has been nothing but errors.
+#[derive(Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    /// Takes note of an error; true if there has been nothing else for `long`.
+    fn lasts(&mut self, long: Duration) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= long
+    }
+}
+
+/// A claim that is being asked for. Dropped before it is settled, it is released in the background, and not
+/// before a request under way has run to its end.
+struct Pending {
+    keeper: Arc<Keeper>,
+    claim: Arc<Claim>,
+    /// What undoes it.
+    parting: Option<Parting>,
+    request: Option<Request>,
+    /// Where a request under way is driven to its end.
+    runtime: Handle,
+}
+
+type Request = Pin<Box<dyn Future<Output = Result<Attempt>> + Send>>;
+
+impl Pending {
+    fn new(keeper: &Arc<Keeper>, claim: Arc<Claim>) -> Self {
+        let parting = Some(Parting::new(keeper, &claim));
+        Self { keeper: keeper.clone(), claim, parting, request: None, runtime: Handle::current() }
+    }
+
+    async fn wait(mut self, renews: bool, limit: Limit, trouble: &mut Trouble) -> Result<Outcome> {
+        let mut bell = Bell::new(self.keeper.profile.pushed);
+        let mut backoff = Backoff::default();
+        loop {
+            let last = limit.passed();
+            let sent = Moment::now();
+            let pause = match self.look(limit).await {
+                Ok(Attempt::Granted(grant)) => {
+                    if let Some(life) = Life::begin(&self.keeper, &self.claim, grant, sent, renews) {
+                        self.settle();
+                        return Ok(Outcome::Granted(life));
+                    }
+                    let error =
+                        || Error::new(ErrorKind::Unavailable, "the grant came after its own deadline");
+                    match limit {
+                        Limit::Skip => return Err(error()),
+                        Limit::Never if trouble.lasts(self.claim.ttl()) => return Err(error()),
+                        _ if limit.passed() => return self.leave().await,
+                        _ => return Ok(Outcome::Late),
+                    }
+                }
+                Ok(Attempt::Busy(_)) if !self.claim.waits() => {
+                    self.settle();
+                    return Ok(Outcome::Refused);
+                }
+                Ok(Attempt::Busy(busy)) => {
+                    *trouble = Trouble::default();
+                    backoff.reset();
+                    self.pace(busy)
+                }
+                Err(error) if error.kind() != ErrorKind::Unavailable || !self.claim.waits() => {
+                    return Err(error);
+                }
+                Err(error) if matches!(limit, Limit::Never) && trouble.lasts(self.claim.ttl()) => {
+                    return Err(error);
+                }
+                Err(_) => {
+                    trouble.lasts(Duration::ZERO);
+                    backoff.next()
+                }
+            };
+            if last {
+                return self.leave().await;
+            }
+            tokio::select! {
+                () = bell.ring(&*self.keeper.backend, &self.claim) => {}
+                () = sleep(limit.cap(pause)) => {}
+            }
+        }
+    }
+
+    /// Asks once. No answer within the ttl could be a grant any more, so none is waited for.
+    async fn look(&mut self, limit: Limit) -> Result<Attempt> {
+        let (backend, claim) = (self.keeper.backend.clone(), self.claim.clone());
+        let patience = match limit.remaining() {
+            Some(remaining) if claim.waits() => claim.ttl().min(remaining + GRACE),
+            _ => claim.ttl(),
+        };
+        let request = self.request.insert(Box::pin(async move { backend.acquire(&claim).await }));
+        let answer = timeout(patience, poll_fn(|cx| request.as_mut().poll(cx))).await;
+        let no_answer = |_| Err(Error::new(ErrorKind::Unavailable, format!("no answer within {patience:?}")));
+        answer.inspect(|_| self.request = None).unwrap_or_else(no_answer)
+    }
+
+    /// How long to do nothing if nothing rings: until a lapse ahead, or until the place needs keeping.
+    fn pace(&self, busy: Busy) -> Duration {
+        let spread = (busy.retry_after / 20).min(Duration::from_millis(50));
+        let lapse = busy.retry_after + Duration::from_millis(1) + spread.mul_f64(random());
+        let keep = (self.claim.ttl() / 3).mul_f64(0.8 + 0.2 * random());
+        lapse.min(keep).max(Duration::from_millis(1))
+    }
+
+    /// Takes the place back at the limit, and answers only when that is certain.
+    async fn leave(mut self) -> Result<Outcome> {
+        if self.request.is_some() {
+            let message = "the limit passed while the store did not answer";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        if let Some(parting) = &mut self.parting {
+            parting.confirm(Moment::now() + GRACE).await?;
+        }
+        self.settle();
+        Ok(Outcome::Refused)
+    }
+
+    /// There is nothing to undo.
+    fn settle(&mut self) {
+        self.request = None;
+        if let Some(parting) = self.parting.take() {
+            parting.cancel();
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let (Some(request), Some(parting)) = (self.request.take(), self.parting.take()) {
+            let orphan = Orphan { request, parting, job: self.keeper.job() };
+            drop(self.runtime.spawn(orphan.run(self.claim.ttl())));
+        }
+    }
+}
+
+/// A request that nobody waits for. Run to its end, or dropped with its runtime, it is followed by the release:
+/// fields are dropped in this order.
+struct Orphan {
+    request: Request,
+    parting: Parting,
+    job: Job,
+}
+
+impl Orphan {
+    async fn run(self, patience: Duration) {
+        let Self { request, parting, job } = self;
+        let _ = timeout(patience, request).await;
+        drop(parting);
+        drop(job);
+    }
+}
+
+/// What ends a pause early: rings, or a slow poll where there are none.
+struct Bell {
+    pushed: bool,
+    hung: Option<Wakeups>,
+    /// Hung before, and fallen silent.
+    ended: bool,
+    backoff: Backoff,
+}
+
+impl Bell {
+    fn new(pushed: bool) -> Self {
+        Self { pushed, hung: None, ended: false, backoff: Backoff::default() }
+    }
+
+    /// Returns when it is worth looking again.
+    async fn ring(&mut self, backend: &dyn Backend, claim: &Claim) {
+        if self.hung.is_none() && (self.pushed || !self.ended) {
+            self.hung = backend.wakeups(claim).await.ok();
+        }
+        if let Some(rings) = &mut self.hung {
+            if rings.next().await.is_some() {
+                return;
+            }
+            (self.hung, self.ended) = (None, true);
+        }
+        self.backoff.sleep().await;
+    }
+}

@@ -1,0 +1,241 @@
+//! The reference store: the model, in one process's memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::{Moment, wall_micros};
+use crate::{
+    Attempt, Backend, Bells, Busy, Claim, Grant, Key, Owner, Ownership, Profile, Result, Room, Token, Wakeups,
+};
+
+/// A store in memory: exclusive among the tasks and threads of one process, for tests and for services of one
+/// process.
+///
+/// Clones are the same store.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> lock_core::Result<()> {
+/// use lock_core::{Locker, Memory};
+///
+/// let store = Memory::new();
+/// let (here, there) = (Locker::new(store.clone()), Locker::new(store));
+/// let guard = here.lock("a").acquire().await?;
+/// assert!(there.lock("a").try_acquire().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Memory {
+    queues: Arc<Mutex<Queues>>,
+    bells: Bells,
+}
+
+#[derive(Debug)]
+struct Queues {
+    last: u64,
+    /// Everything held or queued, by arrival.
+    claims: BTreeMap<u64, Entry>,
+    /// The arrivals on each key, oldest first; no key is kept without one.
+    keys: HashMap<Key, Vec<u64>>,
+    owners: HashMap<Owner, u64>,
+    lapses: BTreeSet<(Moment, u64)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    claim: Claim,
+    expires: Moment,
+}
+
+impl Memory {
+    /// An empty store.
+    ///
+    /// ```
+    /// let store = lock_core::Memory::new();
+    /// assert!(store.is_empty());
+    /// ```
+    pub fn new() -> Self {
+        let queues = Queues {
+            last: wall_micros(),
+            claims: BTreeMap::new(),
+            keys: HashMap::new(),
+            owners: HashMap::new(),
+            lapses: BTreeSet::new(),
+        };
+        Self { queues: Arc::new(Mutex::new(queues)), bells: Bells::default() }
+    }
+
+    /// Whether nothing is held, queued or cooling down.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> lock_core::Result<()> {
+    /// # use lock_core::{Locker, Memory};
+    /// let store = Memory::new();
+    /// let guard = Locker::new(store.clone()).lock("a").acquire().await?;
+    /// assert!(!store.is_empty());
+    /// guard.release().await?;
+    /// assert!(store.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.queues(Moment::now()).claims.is_empty()
+    }
+
+    /// The store as it is now: without what has lapsed.
+    fn queues(&self, now: Moment) -> MutexGuard<'_, Queues> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((_, number)) = queues.lapses.first().copied().filter(|(expires, _)| *expires <= now) {
+            queues.remove(number);
+        }
+        queues
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Queues {
+    fn add(&mut self, claim: &Claim, expires: Moment) -> u64 {
+        self.last += 1;
+        for key in claim.keys() {
+            self.keys.entry(key.clone()).or_default().push(self.last);
+        }
+        self.owners.insert(claim.owner(), self.last);
+        self.lapses.insert((expires, self.last));
+        self.claims.insert(self.last, Entry { claim: claim.clone(), expires });
+        self.last
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(entry) = self.claims.remove(&number) else { return };
+        self.lapses.remove(&(entry.expires, number));
+        self.owners.remove(&entry.claim.owner());
+        for key in entry.claim.keys() {
+            if let Some(queue) = self.keys.get_mut(key) {
+                queue.retain(|other| *other != number);
+                if queue.is_empty() {
+                    self.keys.remove(key);
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, number: u64, expires: Moment) {
+        if let Some(entry) = self.claims.get_mut(&number) {
+            self.lapses.remove(&(entry.expires, number));
+            self.lapses.insert((expires, number));
+            entry.expires = expires;
+        }
+    }
+
+    /// Those ahead of `number` on a key, oldest first.
+    fn ahead(&self, key: &Key, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let queue = self.keys.get(key).map_or(&[][..], Vec::as_slice);
+        queue
+            .iter()
+            .copied()
+            .take_while(move |other| *other < number)
+            .map(|other| (other, &self.claims[&other]))
+    }
+
+    /// The room on a key behind those ahead of `number`, if `without` were not there.
+    fn room(&self, key: &Key, number: u64, without: Option<u64>) -> Room {
+        let mut room = Room::default();
+        for (_, entry) in self.ahead(key, number).filter(|(other, _)| Some(*other) != without) {
+            room.add(entry.claim.mode());
+        }
+        room
+    }
+
+    fn fits(&self, claim: &Claim, number: u64, without: Option<u64>) -> bool {
+        claim.keys().iter().all(|key| self.room(key, number, without).fits(claim.mode()))
+    }
+
+    /// When the first claim ahead lapses on a key that has no room.
+    fn first_lapse(&self, claim: &Claim, number: u64) -> Option<Moment> {
+        let full = claim.keys().iter().filter(|key| !self.room(key, number, None).fits(claim.mode()));
+        full.flat_map(|key| self.ahead(key, number)).map(|(_, entry)| entry.expires).min()
+    }
+
+    /// The claims whose turn it is once `number` is gone, and not before.
+    fn next(&self, number: u64) -> impl Iterator<Item = &Claim> {
+        let queues = self.claims[&number].claim.keys().iter().filter_map(|key| self.keys.get(key));
+        let behind: BTreeSet<_> = queues.flatten().copied().filter(|other| *other > number).collect();
+        let turn = move |other: &u64| {
+            let claim = &self.claims[other].claim;
+            !self.fits(claim, *other, None) && self.fits(claim, *other, Some(number))
+        };
+        behind.into_iter().filter(turn).map(|other| &self.claims[&other].claim)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Backend for Memory {
+    fn profile(&self) -> Profile {
+        Profile::new("memory")
+    }
+
+    async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
+        let now = Moment::now();
+        let mut queues = self.queues(now);
+        let expires = now + claim.ttl();
+        let arrived = queues.owners.get(&claim.owner()).copied();
+        let fits = queues.fits(claim, arrived.unwrap_or(u64::MAX), None);
+        let number = match arrived {
+            Some(number) => {
+                queues.expire(number, expires);
+                number
+            }
+            None if fits || claim.waits() => queues.add(claim, expires),
+            None => u64::MAX,
+        };
+        if fits {
+            return Ok(Attempt::Granted(Grant::new(Token::new(number), claim.ttl())));
+        }
+        let lapse = queues.first_lapse(claim, number).unwrap_or(now);
+        Ok(Attempt::Busy(Busy::new(lapse.since(now))))
+    }
+
+    async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
+        let now = Moment::now();
+        let mut queues = self.queues(now);
+        let renew = |claim: &Arc<Claim>| {
+            let Some(number) = queues.owners.get(&claim.owner()).copied() else { return Ok(Ownership::Lost) };
+            queues.expire(number, now + claim.ttl());
+            Ok(Ownership::held(claim.ttl()))
+        };
+        claims.iter().map(renew).collect()
+    }
+
+    async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
+        let now = Moment::now();
+        let mut queues = self.queues(now);
+        let Some(number) = queues.owners.get(&claim.owner()).copied() else { return Ok(Ownership::Lost) };
+        queues.next(number).for_each(|next| self.bells.ring(next.tag()));
+        if keep.is_zero() {
+            queues.remove(number);
+        } else {
+            queues.expire(number, now + keep);
+            queues.owners.remove(&claim.owner());
+        }
+        Ok(Ownership::held(keep))
+    }
+
+    async fn wakeups(&self, claim: &Claim) -> Result<Wakeups> {
+        Ok(self.bells.hang(claim))
+    }
+
+    async fn fork(&self) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(self.clone()))
+    }
+}

@@ -1,0 +1,102 @@
+//! A claim on its way out of the store: if whoever removes it stops caring, the keeper sees it through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::backoff::Backoff;
+use crate::claim::whole_millis;
+use crate::clock::Moment;
+use crate::keeper::Keeper;
+use crate::{Backend, Claim, Error, ErrorKind, Ownership, Result, observe};
+
+/// A claim that has to leave the store: held, queued, or of unknown fate. Dropped before that is confirmed, it
+/// is released in the background.
+#[must_use]
+pub(crate) struct Parting {
+    keeper: Arc<Keeper>,
+    claim: Arc<Claim>,
+    /// The end of its cooldown, if it has one.
+    keep_until: Option<Moment>,
+    /// A request was sent whose outcome is not known: it may have removed the claim.
+    unclear: bool,
+    over: bool,
+}
+
+impl Parting {
+    pub(crate) fn new(keeper: &Arc<Keeper>, claim: &Arc<Claim>) -> Self {
+        let (keeper, claim) = (keeper.clone(), claim.clone());
+        Self { keeper, claim, keep_until: None, unclear: false, over: false }
+    }
+
+    pub(crate) fn keeping_until(mut self, until: Moment) -> Self {
+        self.keep_until = Some(until);
+        self
+    }
+
+    /// There is nothing to remove, or it was granted.
+    pub(crate) fn cancel(mut self) {
+        self.over = true;
+    }
+
+    pub(crate) fn unclear(&self) -> bool {
+        self.unclear
+    }
+
+    /// Removes the claim and waits for the store to say so, at most until `until`; after that, or when the future
+    /// is dropped, the keeper goes on.
+    pub(crate) async fn confirm(&mut self, until: Moment) -> Result<Ownership> {
+        let backend = self.keeper.backend.clone();
+        self.release(&*backend, until).await
+    }
+
+    async fn release(&mut self, backend: &dyn Backend, until: Moment) -> Result<Ownership> {
+        let mut backoff = Backoff::default();
+        loop {
+            let now = Moment::now();
+            let keep = self
+                .keep_until
+                .map_or(Duration::ZERO, |end| whole_millis(end.since(now)).min(Claim::MAX_TTL));
+            let was_unclear = std::mem::replace(&mut self.unclear, true);
+            let error = match timeout(until.since(now), backend.release(&self.claim, keep)).await {
+                Ok(Ok(answer)) => {
+                    (self.unclear, self.over) = (was_unclear, true);
+                    return Ok(answer);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => Error::new(ErrorKind::Unavailable, "no answer to the release in time"),
+            };
+            if error.kind() != ErrorKind::Unavailable || Moment::now() >= until {
+                let profile = &self.keeper.profile;
+                return Err(error.in_operation("release", self.claim.keys(), profile.name));
+            }
+            backoff.sleep_until(until).await;
+        }
+    }
+
+    /// Goes on until the claim must have lapsed by itself.
+    async fn see_through(mut self, give_up: Moment) {
+        // Should a panic or the end of the keeper's runtime drop it here, it stays dropped: the claim lapses.
+        self.over = true;
+        let answer = match self.keeper.client(give_up).await {
+            Ok(backend) => self.release(&*backend, give_up).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answer {
+            observe::left_behind(&self.keeper.profile, &self.claim, &error);
+        }
+    }
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let (keeper, claim, keep_until) = (self.keeper.clone(), self.claim.clone(), self.keep_until);
+        let parting = Self { keeper, claim, keep_until, unclear: true, over: false };
+        let give_up = Moment::now() + self.claim.ttl().max(crate::acquire::GRACE);
+        self.keeper.spawn(parting.see_through(give_up));
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests that need no server: tokio's paused clock and a gated store.
