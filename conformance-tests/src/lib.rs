@@ -1,1 +1,12 @@
+#![doc = include_str!("../README.md")]
+#![allow(clippy::disallowed_methods, reason = "tests wait, spawn and read the clock on purpose")]
 
+mod cases;
+mod run;
+mod subject;
+mod world;
+
+pub use cases::{Case, Needs, all};
+pub use run::main;
+pub use subject::Subject;
+pub use world::World;

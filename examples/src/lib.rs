@@ -1,1 +1,1 @@
-
+//! Workflows.

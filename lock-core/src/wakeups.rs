@@ -52,9 +52,9 @@ impl Wakeups {
     /// Wraps a stream of rings.
     ///
     /// ```
-    /// use lock_core::{Ring, Wakeups};
+    /// use lock_core::Wakeups;
     ///
-    /// let wakeups = Wakeups::new(futures::stream::iter([Ring::new(), Ring::new()]));
+    /// let wakeups = Wakeups::new(Wakeups::once()); // any stream of rings, as another one
     /// # drop(wakeups);
     /// ```
     pub fn new(rings: impl Stream<Item = Ring> + Send + 'static) -> Self {

@@ -1,1 +1,1 @@
-
+//! Locks in a SQLite file.

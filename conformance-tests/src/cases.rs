@@ -1,0 +1,93 @@
+//! The cases, one module for each law or theme.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use lock_core::Profile;
+
+use crate::World;
+
+mod laws;
+
+/// One thing that every backend has to do: a documented async function whose words are the law it checks. It
+/// panics if the store does otherwise.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The law or theme, as the module is called.
+    pub law: &'static str,
+    /// The sentence, as the function is called.
+    pub name: &'static str,
+    /// What it needs of the store; otherwise it is shown as ignored, with the reason.
+    pub needs: &'static [Needs],
+    /// Whether it is about exclusion, and so runs again with a permit of one.
+    pub exclusive: bool,
+    /// The case.
+    pub run: fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// What a case may need of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Needs {
+    /// Shared claims.
+    Shared,
+    /// Permits.
+    Permits,
+    /// Several keys in one step.
+    Several,
+    /// The order of arrival.
+    Fair,
+    /// Pushed wake-ups.
+    Pushed,
+    /// Other processes that reach the same store.
+    Processes,
+}
+
+impl Needs {
+    /// Why a store cannot run the case; `None` if it can.
+    pub fn missing(self, profile: &Profile, processes: bool) -> Option<&'static str> {
+        let (met, reason) = match self {
+            Self::Shared => (profile.shared, "the store has no shared claims"),
+            Self::Permits => (profile.permits, "the store has no permits"),
+            Self::Several => (profile.several, "the store takes one key at a time"),
+            Self::Fair => (profile.fair, "the store grants in any order"),
+            Self::Pushed => (profile.pushed, "the store does not ring"),
+            Self::Processes => (processes, "no other process reaches the store"),
+        };
+        (!met).then_some(reason)
+    }
+}
+
+/// Every case of the suite.
+pub fn all() -> impl Iterator<Item = Case> {
+    [laws::CASES].into_iter().flatten().copied()
+}
+
+/// Names a case after its module and function. `exclusive` runs it again with a permit of one; what follows `needs`
+/// is what it needs of a store.
+macro_rules! case {
+    ($name:ident $(, $flag:ident)? $(; needs $($needs:ident),+)?) => {
+        $crate::Case {
+            law: $crate::cases::last_segment(module_path!()),
+            name: stringify!($name),
+            needs: &[$($($crate::Needs::$needs),+)?],
+            exclusive: $crate::cases::flag(&[$(stringify!($flag))?]),
+            run: |world| Box::pin($name(world)),
+        }
+    };
+}
+pub(crate) use case;
+
+/// The module's own name.
+const fn last_segment(path: &'static str) -> &'static str {
+    let mut at = path.len();
+    while at > 0 && path.as_bytes()[at - 1] != b':' {
+        at -= 1;
+    }
+    path.split_at(at).1
+}
+
+/// Whether a flag was given.
+const fn flag(flags: &[&str]) -> bool {
+    !flags.is_empty()
+}

@@ -1,0 +1,55 @@
+//! The `main` of a target: lists the cases as trials, runs them, and ends the store with the run.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use lock_core::{Mode, Profile};
+
+use crate::{Case, Subject, World, all};
+
+/// Runs the suite on a store: the whole `main` of a target with `harness = false`.
+///
+/// `start` is called with `None` to start or find the store, and in helper processes with the
+/// [address](Subject::address) of the store that the run started.
+pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Most cases wait, for a lapse or for each other: more of them than cores can run at once.
+    arguments.test_threads.get_or_insert(8);
+    let subject: Arc<dyn Subject> = Arc::new(start(None));
+    let profile = block_on(subject.client()).expect("a client of the store under test").profile();
+    let trials = all().flat_map(|case| trials(&subject, &profile, case)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A case as a trial, and once more as a permit of one if it is about exclusion.
+fn trials(subject: &Arc<dyn Subject>, profile: &Profile, case: Case) -> Vec<Trial> {
+    let one = Mode::permit_of(1).expect("one is not zero");
+    let mut modes = vec![(Mode::Exclusive, "")];
+    if case.exclusive {
+        modes.push((one, " (permit of 1)"));
+    }
+    modes.into_iter().map(|(mode, suffix)| trial(subject, profile, case, mode, suffix)).collect()
+}
+
+fn trial(subject: &Arc<dyn Subject>, profile: &Profile, case: Case, mode: Mode, suffix: &str) -> Trial {
+    let permit = (mode != Mode::Exclusive).then_some(crate::Needs::Permits);
+    let processes = subject.address().is_some();
+    let missing =
+        case.needs.iter().copied().chain(permit).find_map(|needs| needs.missing(profile, processes));
+    let subject = subject.clone();
+    let run = move || {
+        block_on((case.run)(World::new(subject, mode)));
+        Ok(())
+    };
+    let name = format!("{}::{}{suffix}", case.law, case.name);
+    match missing {
+        Some(reason) => Trial::test(format!("{name} [{reason}]"), run).with_ignored_flag(true),
+        None => Trial::test(name, run),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime for the case").block_on(future)
+}

@@ -1,0 +1,101 @@
+//! What a case works with: fresh keys, claims, and clients of the store under test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Attempt, Backend, Busy, Claim, Grant, Key, Keys, Locker, Mode, Ownership};
+
+use crate::Subject;
+
+/// What a case works with. Every case has its own, so no key of one is seen by another.
+#[derive(Clone)]
+pub struct World {
+    subject: Arc<dyn Subject>,
+    /// How this run of the case excludes: [`Mode::Exclusive`], or a permit of one, which must do the same.
+    mode: Mode,
+    prefix: String,
+}
+
+impl World {
+    /// A world of fresh keys.
+    pub fn new(subject: Arc<dyn Subject>, mode: Mode) -> Self {
+        let random = getrandom::u64().expect("the system has random numbers");
+        Self { subject, mode, prefix: format!("case/{random:016x}") }
+    }
+
+    /// The store under test.
+    pub fn subject(&self) -> &Arc<dyn Subject> {
+        &self.subject
+    }
+
+    /// An independent client.
+    pub async fn client(&self) -> Arc<dyn Backend> {
+        self.subject.client().await.expect("a client of the store under test")
+    }
+
+    /// A locker on an independent client, with the comfortable ttl as default.
+    pub async fn locker(&self) -> Locker {
+        Locker::new(self.client().await).with_ttl(self.ttl())
+    }
+
+    /// The comfortable ttl.
+    pub fn ttl(&self) -> Duration {
+        self.subject.ttl()
+    }
+
+    /// The mode in which this run excludes others.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// A key of this world.
+    pub fn key(&self, name: &str) -> Key {
+        Key::new(format!("{}/{name}", self.prefix)).expect("a short key without control characters")
+    }
+
+    /// A claim that skips, in the mode of this run.
+    pub fn claim(&self, keys: impl Keys) -> Claim {
+        self.claim_as(self.mode, keys)
+    }
+
+    /// A claim that skips, in any mode.
+    pub fn claim_as(&self, mode: Mode, keys: impl Keys) -> Claim {
+        Claim::new(keys, mode, self.ttl()).expect("a valid claim")
+    }
+
+    /// What the profile of the store says.
+    pub async fn profile(&self) -> lock_core::Profile {
+        self.client().await.profile()
+    }
+}
+
+/// The grant, or a panic that says what came instead.
+#[track_caller]
+pub(crate) fn granted(attempt: lock_core::Result<Attempt>) -> Grant {
+    match attempt {
+        Ok(Attempt::Granted(grant)) => grant,
+        other => panic!("expected a grant, got {other:?}"),
+    }
+}
+
+/// The refusal, or a panic that says what came instead.
+#[track_caller]
+pub(crate) fn busy(attempt: lock_core::Result<Attempt>) -> Busy {
+    match attempt {
+        Ok(Attempt::Busy(busy)) => busy,
+        other => panic!("expected busy, got {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn held(ownership: lock_core::Result<Ownership>) -> Duration {
+    match ownership {
+        Ok(Ownership::Held { lease }) => lease,
+        other => panic!("expected held, got {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn lost(ownership: lock_core::Result<Ownership>) {
+    assert!(matches!(ownership, Ok(Ownership::Lost)), "expected lost, got {ownership:?}");
+}
