@@ -2,11 +2,13 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait, spawn and read the clock on purpose")]
 
 mod cases;
+mod flaky;
 mod run;
 mod subject;
 mod world;
 
 pub use cases::{Case, Needs, all};
+pub use flaky::{Call, Fate, Flaky};
 pub use run::main;
 pub use subject::Subject;
 pub use world::World;
