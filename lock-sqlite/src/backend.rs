@@ -1,0 +1,64 @@
+//! The trait, by way of the writer thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_core::{Attempt, Backend, Claim, Error, ErrorKind, Ownership, Profile, Result, Wakeups};
+use tokio::sync::oneshot;
+
+use crate::Sqlite;
+use crate::error::NAME;
+use crate::writer::{Answer, Call, Job, gone};
+
+impl Sqlite {
+    async fn call(&self, call: Call) -> Result<Answer> {
+        if std::process::id() != self.client.process {
+            let message =
+                "opened before a fork(): a database connection does not survive one; open the file anew";
+            return Err(Error::new(ErrorKind::Backend, message));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.client.jobs.send(Job { call, reply }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Backend for Sqlite {
+    fn profile(&self) -> Profile {
+        Profile::new(NAME)
+    }
+
+    async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
+        match self.call(Call::Acquire(claim.clone())).await? {
+            Answer::Attempt(attempt) => Ok(attempt),
+            _ => unreachable!("an acquire is answered with an attempt"),
+        }
+    }
+
+    async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
+        match self.call(Call::Renew(claims.to_vec())).await {
+            Ok(Answer::Ownerships(answers)) => answers.into_iter().map(Ok).collect(),
+            Ok(_) => unreachable!("a renewal is answered with ownerships"),
+            Err(error) => vec![Err(error); claims.len()],
+        }
+    }
+
+    async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
+        match self.call(Call::Release(claim.clone(), keep)).await? {
+            Answer::Ownership(ownership) => Ok(ownership),
+            _ => unreachable!("a release is answered with an ownership"),
+        }
+    }
+
+    async fn wakeups(&self, claim: &Claim) -> Result<Wakeups> {
+        Ok(self.client.bells.hang(claim))
+    }
+
+    /// The writer thread drives the I/O, no runtime does.
+    async fn fork(&self) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(self.clone()))
+    }
+}

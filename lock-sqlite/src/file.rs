@@ -1,0 +1,179 @@
+//! A connection to the lock file, and what must be true of the file before anything is believed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use lock_core::{Error, ErrorKind, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use crate::clock::{Boot, wall_micros};
+use crate::error::explain;
+use crate::steps::Steps;
+
+/// The schema this version reads and writes.
+const VERSION: i64 = 1;
+
+/// How often lapsed claims that nobody asks for are removed.
+const SWEEP: i64 = 10_000_000_000;
+
+/// The lock file, open.
+#[derive(Debug)]
+pub(crate) struct File {
+    path: PathBuf,
+    full_sync: bool,
+    boot: Boot,
+    open: Option<Open>,
+    swept: i64,
+}
+
+#[derive(Debug)]
+struct Open {
+    db: Connection,
+    /// Device and inode: what the path meant when it was opened.
+    identity: (u64, u64),
+}
+
+impl File {
+    pub(crate) fn open(path: &Path, full_sync: bool) -> Result<Self> {
+        let no_boot = |error| {
+            let message = "the kernel's boot id cannot be read: a Linux with /proc is needed";
+            Error::new(ErrorKind::Unsupported, message).with_source(error)
+        };
+        let boot = Boot::read().map_err(no_boot)?;
+        let mut file = Self { path: path.to_owned(), full_sync, boot, open: None, swept: 0 };
+        file.connect()?;
+        Ok(file)
+    }
+
+    /// Runs steps in one transaction. If it fails, nothing happened, or it is not known what: then the connection is
+    /// discarded with everything it believed.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        bell: &str,
+        work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.connect()?;
+        let Some(open) = &mut self.open else { unreachable!("connected above") };
+        let outcome = in_transaction(&mut open.db, &self.boot, bell, &mut self.swept, work);
+        outcome.map_err(|error| {
+            if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
+                self.open = None;
+            }
+            explain(error, &self.path)
+        })
+    }
+
+    /// Makes sure of a connection to what the path means now: two processes must never lock in two files.
+    fn connect(&mut self) -> Result<()> {
+        if self.open.as_ref().is_some_and(|open| identity(&self.path).ok() == Some(open.identity)) {
+            return Ok(());
+        }
+        self.open = None;
+        let explained = |error| explain(error, &self.path);
+        let mut db = connect(&self.path, self.full_sync).map_err(explained)?;
+        migrate(&mut db).map_err(explained)?.map_or(Ok(()), |version| {
+            let message = format!(
+                "{} has lock tables of version {version}; this lock-sqlite knows version {VERSION}: use a newer one",
+                self.path.display()
+            );
+            Err(Error::new(ErrorKind::Unsupported, message))
+        })?;
+        let identity = identity(&self.path).map_err(|error| {
+            let message = format!("{} cannot be read: {error}", self.path.display());
+            Error::new(ErrorKind::Unavailable, message).with_source(error)
+        })?;
+        self.open = Some(Open { db, identity });
+        Ok(())
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
+    // No SQLITE_OPEN_URI: a path is a path, whatever it looks like.
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_handler(Some(wait_for_writer))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
+}
+
+/// Waits for another process's transaction: they take microseconds, so look again soon. Gives up after about five
+/// seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one wait of this crate, on its own thread: SQLite has no queue"
+)]
+fn wait_for_writer(tries: i32) -> bool {
+    match tries {
+        0..4 => thread::yield_now(),
+        4..40 => thread::sleep(Duration::from_micros(50)),
+        40..200 => thread::sleep(Duration::from_micros(500)),
+        _ => thread::sleep(Duration::from_millis(5)),
+    }
+    tries < 1_200
+}
+
+/// Makes the tables if there are none; answers their version if it is another one.
+fn migrate(db: &mut Connection) -> rusqlite::Result<Option<i64>> {
+    let found = |db: &Connection| -> rusqlite::Result<Option<i64>> {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'lock_meta'";
+        match db.query_row(sql, [], |_| Ok(())).optional()? {
+            Some(()) => db.query_row("SELECT version FROM lock_meta", [], |row| row.get(0)).map(Some),
+            None => Ok(None),
+        }
+    };
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = match found(&tx)? {
+        Some(version) => version,
+        None => {
+            tx.execute_batch(include_str!("schema.sql"))?;
+            VERSION
+        }
+    };
+    if version != VERSION {
+        return Ok(Some(version));
+    }
+    // The counter starts again with every client, at the wall clock: so it outgrows what a restored file forgot.
+    tx.execute("UPDATE lock_meta SET last = max(last, ?1)", [wall_micros()])?;
+    tx.commit()?;
+    Ok(None)
+}
+
+fn in_transaction<T>(
+    db: &mut Connection,
+    boot: &Boot,
+    bell: &str,
+    swept: &mut i64,
+    work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let meta = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+    let (of_boot, last) = tx.prepare_cached("SELECT boot, last FROM lock_meta")?.query_row([], meta)?;
+    let mut steps = Steps { db: &tx, now: boot.now(), last, bell };
+    if of_boot != boot.id {
+        steps.begin_boot(&boot.id)?;
+    }
+    let answer = work(&mut steps)?;
+    let (now, next) = (steps.now, steps.last);
+    if next != last && now - *swept > SWEEP {
+        steps.sweep()?;
+        *swept = now;
+    }
+    if next != last {
+        tx.prepare_cached("UPDATE lock_meta SET last = ?1")?.execute([next])?;
+    }
+    tx.commit()?;
+    Ok(answer)
+}
