@@ -3,6 +3,9 @@
 
 mod cases;
 mod flaky;
+mod history;
+mod patience;
+mod queue;
 mod run;
 mod subject;
 mod world;

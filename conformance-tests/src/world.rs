@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Attempt, Backend, Busy, Claim, Grant, Key, Keys, Locker, Mode, Ownership};
+use lock_core::{Attempt, Backend, Busy, Claim, Grant, Key, Keys, Lock, Locker, Mode, Ownership};
 
 use crate::Subject;
+use crate::patience::LONG;
 
 /// What a case works with. Every case has its own, so no key of one is seen by another.
 #[derive(Clone)]
@@ -36,6 +37,29 @@ impl World {
     /// A locker on an independent client, with the comfortable ttl as default.
     pub async fn locker(&self) -> Locker {
         Locker::new(self.client().await).with_ttl(self.ttl())
+    }
+
+    /// A locker on an independent client, with a ttl that outlasts the case: nothing is lost to a delay, and
+    /// whatever is left behind stays in the way.
+    pub async fn steady(&self) -> Locker {
+        Locker::new(self.client().await).with_ttl(LONG)
+    }
+
+    /// Several of them, each on a client of its own.
+    pub async fn steadies<const N: usize>(&self) -> [Locker; N] {
+        futures::future::join_all((0..N).map(|_| self.steady()))
+            .await
+            .try_into()
+            .expect("as many as were asked for")
+    }
+
+    /// A request in the mode of this run.
+    pub fn lock(&self, locks: &Locker, keys: impl Keys) -> Lock {
+        match self.mode {
+            Mode::Shared => locks.lock(keys).shared(),
+            Mode::Permit { of } => locks.lock(keys).permit_of(of.get()),
+            _ => locks.lock(keys),
+        }
     }
 
     /// The comfortable ttl.

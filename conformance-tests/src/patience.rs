@@ -1,0 +1,33 @@
+//! How long a case waits: long for what must happen, and never in the hope that something has happened.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::timeout;
+
+/// What must happen has happened by then, on the slowest machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// A ttl that ends after every case: whatever is left behind with it is in the way of those who come next, and
+/// no delay of a busy machine costs anybody a lock.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// Waits for what must happen; panics, naming it, if it does not.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(LIMIT, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {LIMIT:?}"),
+    }
+}
+
+/// Runs a number of tasks, and answers what they answer, in the order of their numbers. A panic of one is a panic
+/// here.
+pub(crate) async fn crowd<T, F>(size: usize, task: impl Fn(usize) -> F) -> Vec<T>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let tasks: Vec<_> = (0..size).map(|number| tokio::spawn(task(number))).collect();
+    let ends = within(&format!("the end of {size} tasks"), join_all(tasks)).await;
+    ends.into_iter().map(|end| end.unwrap_or_else(|error| panic!("one of {size} tasks: {error}"))).collect()
+}
