@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lock_core::{Attempt, Backend, Claim, Error, ErrorKind, Ownership, Profile, Result, Wakeups};
-use tokio::sync::oneshot;
 
 use crate::Sqlite;
 use crate::error::NAME;
-use crate::writer::{Answer, Call, Job, gone};
+use crate::writer::{Answer, Call};
 
 impl Sqlite {
     async fn call(&self, call: Call) -> Result<Answer> {
@@ -18,9 +17,7 @@ impl Sqlite {
                 "opened before a fork(): a database connection does not survive one; open the file anew";
             return Err(Error::new(ErrorKind::Backend, message));
         }
-        let (reply, answer) = oneshot::channel();
-        self.client.jobs.send(Job { call, reply }).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        self.client.desk.call(call).await
     }
 }
 

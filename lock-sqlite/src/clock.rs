@@ -37,6 +37,12 @@ fn boottime_offset(offsets: &str) -> i64 {
     numbers.next().unwrap_or(0) * 1_000_000_000 + numbers.next().unwrap_or(0)
 }
 
+/// Nanoseconds of a clock for pauses, which need not count suspend.
+pub(crate) fn monotonic() -> i64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
 /// A duration in the clock's unit.
 pub(crate) fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)

@@ -1,5 +1,6 @@
 //! A connection to the lock file, and what must be true of the file before anything is believed.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,24 @@ const VERSION: i64 = 1;
 /// How often lapsed claims that nobody asks for are removed.
 const SWEEP: i64 = 10_000_000_000;
 
+/// How many transactions go into the write-ahead log before it is copied into the database: as many as write about
+/// SQLite's own default of 1,000 pages.
+const CHECKPOINT: usize = 256;
+
+/// How long to wait for another process's transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all: the caller has better things to do.
+    None,
+    /// About five seconds.
+    Some,
+}
+
+thread_local! {
+    /// For [`wait_for_writer`], which SQLite calls with nothing but a number.
+    static PATIENCE: Cell<Patience> = const { Cell::new(Patience::Some) };
+}
+
 /// The lock file, open.
 #[derive(Debug)]
 pub(crate) struct File {
@@ -28,6 +47,8 @@ pub(crate) struct File {
     boot: Boot,
     open: Option<Open>,
     swept: i64,
+    /// Transactions since the last checkpoint.
+    written: usize,
 }
 
 #[derive(Debug)]
@@ -44,7 +65,7 @@ impl File {
             Error::new(ErrorKind::Unsupported, message).with_source(error)
         };
         let boot = Boot::read().map_err(no_boot)?;
-        let mut file = Self { path: path.to_owned(), full_sync, boot, open: None, swept: 0 };
+        let mut file = Self { path: path.to_owned(), full_sync, boot, open: None, swept: 0, written: 0 };
         file.connect()?;
         Ok(file)
     }
@@ -54,9 +75,12 @@ impl File {
     pub(crate) fn transaction<T>(
         &mut self,
         bell: &str,
+        patience: Patience,
         work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         self.connect()?;
+        self.written += 1;
+        PATIENCE.set(patience);
         let Some(open) = &mut self.open else { unreachable!("connected above") };
         let outcome = in_transaction(&mut open.db, &self.boot, bell, &mut self.swept, work);
         outcome.map_err(|error| {
@@ -65,6 +89,22 @@ impl File {
             }
             explain(error, &self.path)
         })
+    }
+
+    /// Whether a transaction takes no longer than a write to the page cache: no flush is due.
+    pub(crate) fn is_quick(&self) -> bool {
+        !self.full_sync && self.open.is_some() && self.written < CHECKPOINT
+    }
+
+    /// Copies the write-ahead log into the database when it has grown. Flushing takes milliseconds, so it is the
+    /// thread's and never a caller's.
+    pub(crate) fn checkpoint(&mut self) {
+        let due = self.written >= CHECKPOINT;
+        if let Some(open) = self.open.as_ref().filter(|_| due) {
+            // What it cannot copy now, because others read or the disk is full, the next one does.
+            let _ = open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            self.written = 0;
+        }
     }
 
     /// Makes sure of a connection to what the path means now: two processes must never lock in two files.
@@ -104,6 +144,7 @@ fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "synchronous", if full_sync { "FULL" } else { "NORMAL" })?;
     db.set_prepared_statement_cache_capacity(32);
     Ok(db)
@@ -116,6 +157,9 @@ fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
     reason = "the one wait of this crate, on its own thread: SQLite has no queue"
 )]
 fn wait_for_writer(tries: i32) -> bool {
+    if PATIENCE.get() == Patience::None {
+        return false;
+    }
     match tries {
         0..4 => thread::yield_now(),
         4..40 => thread::sleep(Duration::from_micros(50)),

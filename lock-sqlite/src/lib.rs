@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use lock_core::{Bells, Error, ErrorKind, Result};
 
@@ -18,7 +17,7 @@ mod writer;
 use error::NAME;
 use file::File;
 use wakeups::Pipes;
-use writer::Job;
+use writer::Desk;
 
 /// Locks in a SQLite file, between the processes of one machine.
 ///
@@ -46,7 +45,7 @@ pub struct Sqlite {
 
 struct Client {
     path: PathBuf,
-    jobs: Sender<Job>,
+    desk: Desk,
     bells: Bells,
     /// Who opened it: threads and connections do not survive a fork.
     process: u32,
@@ -161,8 +160,8 @@ impl Options {
             let pipe = Pipes::of(&to_open).and_then(|pipes| pipes.listen(&to_open, name, rings));
             Ok((file, pipe.map_err(|error| no_pipe(&to_open, error))?))
         };
-        let jobs = writer::start(open, bells.clone()).await?;
-        Ok(Sqlite { client: Arc::new(Client { path, jobs, bells, process: std::process::id() }) })
+        let desk = Desk::open(open, bells.clone()).await?;
+        Ok(Sqlite { client: Arc::new(Client { path, desk, bells, process: std::process::id() }) })
     }
 }
 

@@ -64,14 +64,12 @@ impl Pipes {
         Ok(Pipe { name, pipes: self })
     }
 
-    /// Rings claims of another client. A ring that cannot be delivered finds its client dead, or its pipe so full
+    /// Rings a claim of another client. A ring that cannot be delivered finds its client dead, or its pipe so full
     /// that it will look at everything.
-    pub(crate) fn ring(&self, client: &str, tags: &[u64]) {
+    pub(crate) fn ring(&self, client: &str, tag: u64) {
         let path = self.directory.join(client);
-        let bytes: Vec<u8> = tags.iter().flat_map(|tag| tag.to_be_bytes()).collect();
         match open_to_ring(&path) {
-            // 512 tags are as much as a pipe takes whole.
-            Ok(mut pipe) => bytes.chunks(4096).for_each(|some| drop(pipe.write(some))),
+            Ok(mut pipe) => drop(pipe.write(&tag.to_be_bytes())),
             Err(error) if is_dead(&error) => drop(fs::remove_file(&path)),
             Err(error) => tracing::debug!(%error, client, "could not ring"),
         }
@@ -97,7 +95,7 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        self.pipes.ring(&self.name, &[GOODBYE]);
+        self.pipes.ring(&self.name, GOODBYE);
         let _ = fs::remove_file(self.pipes.directory.join(&self.name));
     }
 }

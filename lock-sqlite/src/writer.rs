@@ -1,24 +1,23 @@
-//! The one thread of a client that touches the database: everything queued by then goes into one transaction.
+//! Who touches the database: a thread that puts everything queued by then into one transaction, or a caller who is
+//! alone.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lock_core::{Attempt, Bells, Claim, Error, ErrorKind, Ownership, Result};
 use tokio::sync::oneshot;
 
-use crate::file::File;
+use crate::file::{File, Patience};
 use crate::steps::Turn;
 use crate::wakeups::Pipe;
 
-/// The most jobs of one transaction: others want the file too.
+/// The most jobs of one transaction: other processes want the file too.
 const BATCH: usize = 1024;
 
-/// Something to do in the database, and whom to tell.
-pub(crate) struct Job {
-    pub(crate) call: Call,
-    pub(crate) reply: oneshot::Sender<Result<Answer>>,
-}
+/// How long nobody else may have asked for a caller to count as alone, in nanoseconds.
+const QUIET: i64 = 1_000_000;
 
 /// A call of the trait.
 pub(crate) enum Call {
@@ -34,56 +33,106 @@ pub(crate) enum Answer {
     Ownerships(Vec<Ownership>),
 }
 
-/// What a transaction did, once it is committed.
-#[derive(Default)]
-struct Done {
-    answers: Vec<Answer>,
-    turns: Vec<Turn>,
+/// A call that is queued for the thread.
+struct Job {
+    call: Call,
+    reply: oneshot::Sender<Result<Answer>>,
 }
 
-/// Opens the database on a thread of its own and starts to work off jobs; ends when the sender is dropped.
-pub(crate) async fn start(
-    open: impl FnOnce() -> Result<(File, Pipe)> + Send + 'static,
-    bells: Bells,
-) -> Result<Sender<Job>> {
-    let (sender, jobs) = channel();
-    let (ready, opened) = oneshot::channel();
-    let work = move || match open() {
-        Ok((file, pipe)) => {
-            let _ = ready.send(Ok(()));
-            Writer { file, pipe, bells }.run(&jobs);
-        }
-        Err(error) => drop(ready.send(Err(error))),
-    };
-    let no_thread = |error| Error::new(ErrorKind::Unavailable, "no thread to be had").with_source(error);
-    std::thread::Builder::new().name("lock-sqlite".into()).spawn(work).map_err(no_thread)?;
-    opened.await.unwrap_or_else(|_| Err(gone()))?;
-    Ok(sender)
-}
-
-/// The writer thread is not there any more; it ends only with the last handle, or by a panic.
-pub(crate) fn gone() -> Error {
-    Error::new(ErrorKind::Backend, "the writer thread has died; open the file anew")
+/// The way to the database. Dropped, the thread finishes what is queued and closes it.
+pub(crate) struct Desk {
+    // Before the queue: so the thread is the last to hold it, and closes the database.
+    writer: Arc<Writer>,
+    queue: Sender<Job>,
 }
 
 struct Writer {
-    file: File,
+    file: Mutex<File>,
     pipe: Pipe,
     bells: Bells,
+    /// Who asked last, and when.
+    last: Mutex<(Option<tokio::task::Id>, i64)>,
+}
+
+impl Desk {
+    /// Opens the database on a thread of its own, which then works off the queue.
+    pub(crate) async fn open(
+        open: impl FnOnce() -> Result<(File, Pipe)> + Send + 'static,
+        bells: Bells,
+    ) -> Result<Self> {
+        let (queue, jobs) = channel();
+        let (opened, writer) = oneshot::channel();
+        let work = move || match open() {
+            Ok((file, pipe)) => {
+                let writer =
+                    Arc::new(Writer { file: Mutex::new(file), pipe, bells, last: Mutex::new((None, 0)) });
+                let _ = opened.send(Ok(writer.clone()));
+                writer.work_off(&jobs);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        };
+        let no_thread = |error| Error::new(ErrorKind::Unavailable, "no thread to be had").with_source(error);
+        std::thread::Builder::new().name("lock-sqlite".into()).spawn(work).map_err(no_thread)?;
+        let writer = writer.await.unwrap_or_else(|_| Err(gone()))?;
+        Ok(Self { writer, queue })
+    }
+
+    /// Has a call done: here and now if the caller is alone, else together with what others want.
+    pub(crate) async fn call(&self, call: Call) -> Result<Answer> {
+        if let Some(answer) = self.writer.try_now(&call) {
+            return answer;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Job { call, reply }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The thread ends only with the last handle, or by a panic.
+fn gone() -> Error {
+    Error::new(ErrorKind::Backend, "the writer thread has died; open the file anew")
 }
 
 impl Writer {
-    fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let batch: Vec<_> = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1)).collect();
-            self.work(batch);
+    /// Saves a lone caller two thread switches, many times the cost of the step itself. `None` leaves it to the
+    /// thread: what could block for longer than a write to the page cache, and what could share a transaction.
+    fn try_now(&self, call: &Call) -> Option<Result<Answer>> {
+        if matches!(call, Call::Renew(_)) || !self.alone() {
+            return None;
+        }
+        let mut file = self.file.try_lock().ok().filter(|file| file.is_quick())?;
+        match transact(&mut file, &self.pipe, Patience::None, std::slice::from_ref(&call)) {
+            Err(error) if error.kind() == ErrorKind::Unavailable => None,
+            Err(error) => Some(Err(error)),
+            Ok(done) => {
+                drop(file);
+                self.ring(done.turns);
+                done.answers.into_iter().next().map(Ok)
+            }
         }
     }
 
-    /// Does a batch in one transaction. If that fails, none of it happened: then each job has one of its own, so that
-    /// no job fails for another's sake.
-    fn work(&mut self, batch: Vec<Job>) {
-        let done = self.attempt(&batch);
+    /// Whether nobody but this task has asked lately: then there is nothing to share a transaction with.
+    fn alone(&self) -> bool {
+        let (task, now) = (tokio::task::try_id(), crate::clock::monotonic());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last_task, asked) = std::mem::replace(&mut *last, (task, now));
+        last_task == task || now - asked > QUIET
+    }
+
+    fn work_off(&self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let batch: Vec<_> = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1)).collect();
+            self.work(batch);
+            self.file().checkpoint();
+        }
+    }
+
+    /// Does a batch in one transaction. If that fails, each job has one of its own, so that none fails for another's
+    /// sake; calls are idempotent, should the first have succeeded unseen.
+    fn work(&self, batch: Vec<Job>) {
+        let calls: Vec<_> = batch.iter().map(|job| &job.call).collect();
+        let done = transact(&mut self.file(), &self.pipe, Patience::Some, &calls);
         match done {
             Err(_) if batch.len() > 1 => batch.into_iter().for_each(|job| self.work(vec![job])),
             Err(error) => batch.into_iter().for_each(|job| drop(job.reply.send(Err(error.clone())))),
@@ -96,36 +145,46 @@ impl Writer {
         }
     }
 
-    fn attempt(&mut self, batch: &[Job]) -> Result<Done> {
-        let bell = &self.pipe.name;
-        self.file.transaction(bell, |steps| {
-            let mut done = Done::default();
-            for job in batch {
-                done.answers.push(match &job.call {
-                    Call::Acquire(claim) => Answer::Attempt(steps.acquire(claim)?),
-                    Call::Renew(claims) => {
-                        let renewed = claims.iter().map(|claim| steps.renew(claim));
-                        Answer::Ownerships(renewed.collect::<rusqlite::Result<_>>()?)
-                    }
-                    Call::Release(claim, keep) => {
-                        let (ownership, turns) = steps.release(claim, *keep)?;
-                        done.turns.extend(turns);
-                        Answer::Ownership(ownership)
-                    }
-                });
-            }
-            Ok(done)
-        })
-    }
-
     /// Rings those who have their turn: here directly, elsewhere through their client's pipe.
     fn ring(&self, turns: Vec<Turn>) {
         for turn in turns {
             if turn.bell == self.pipe.name {
                 self.bells.ring(turn.tag);
             } else {
-                self.pipe.pipes().ring(&turn.bell, &[turn.tag]);
+                self.pipe.pipes().ring(&turn.bell, turn.tag);
             }
         }
     }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a transaction did, once it is committed.
+#[derive(Default)]
+struct Done {
+    answers: Vec<Answer>,
+    turns: Vec<Turn>,
+}
+
+fn transact(file: &mut File, pipe: &Pipe, patience: Patience, calls: &[&Call]) -> Result<Done> {
+    file.transaction(&pipe.name, patience, |steps| {
+        let mut done = Done::default();
+        for call in calls {
+            done.answers.push(match call {
+                Call::Acquire(claim) => Answer::Attempt(steps.acquire(claim)?),
+                Call::Renew(claims) => {
+                    let renewed = claims.iter().map(|claim| steps.renew(claim));
+                    Answer::Ownerships(renewed.collect::<rusqlite::Result<_>>()?)
+                }
+                Call::Release(claim, keep) => {
+                    let (ownership, turns) = steps.release(claim, *keep)?;
+                    done.turns.extend(turns);
+                    Answer::Ownership(ownership)
+                }
+            });
+        }
+        Ok(done)
+    })
 }

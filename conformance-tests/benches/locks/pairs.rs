@@ -1,0 +1,111 @@
+//! Acquire and release of free locks: how long one takes, and how many go in a second.
+
+use std::time::{Duration, Instant};
+
+use lock_core::{Locker, Result};
+
+use crate::stats::{median, now, percentile};
+use crate::store::Variant;
+
+const PAIRS: usize = 3_000;
+const TASKS: usize = 64;
+
+pub(crate) async fn latency(variant: &Variant, rounds: usize) -> Result<()> {
+    let locks = Locker::new(variant.client().await?);
+    let bare = variant.bare();
+    let (mut ours, mut tail, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        if let Some(bare) = &bare {
+            let mut times: Vec<_> = (0..PAIRS).map(|_| timed(|| bare.pair("bare/pair"))).collect();
+            theirs.push(percentile(&mut times, 0.5).as_secs_f64());
+        }
+        let mut times = Vec::with_capacity(PAIRS);
+        for _ in 0..PAIRS {
+            let start = now();
+            locks.lock("pair").acquire().await?.release().await?;
+            times.push(now() - start);
+        }
+        ours.push(percentile(&mut times, 0.5).as_secs_f64());
+        tail.push(percentile(&mut times, 0.99).as_secs_f64());
+    }
+    let (p50, p99) = (median(ours), median(tail));
+    print!("pair, one task, {}: p50 {:.1} µs, p99 {:.1} µs", variant.name, p50 * 1e6, p99 * 1e6);
+    if !theirs.is_empty() {
+        let bare = median(theirs);
+        print!("; bare p50 {:.1} µs; {:.2}× bare", bare * 1e6, p50 / bare);
+    }
+    println!();
+    Ok(())
+}
+
+fn timed(work: impl FnOnce()) -> u64 {
+    let start = now();
+    work();
+    now() - start
+}
+
+pub(crate) async fn throughput(variant: &Variant, rounds: usize) -> Result<()> {
+    let locks = Locker::new(variant.client().await?);
+    let bare = variant.bare();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        if let Some(bare) = &bare {
+            let bare = bare.clone();
+            theirs.push(
+                rate(move |key| {
+                    let bare = bare.clone();
+                    async move {
+                        bare.pair(&key);
+                    }
+                })
+                .await,
+            );
+        }
+        let locks = locks.clone();
+        let pair = move |key: String| {
+            let locks = locks.clone();
+            async move {
+                let guard = locks.lock(key).acquire().await.expect("a free lock");
+                guard.release().await.expect("a release");
+            }
+        };
+        ours.push(rate(pair).await);
+    }
+    let rate = median(ours);
+    print!("pairs/s, {TASKS} tasks on {TASKS} keys, {}: {rate:.0}", variant.name);
+    if !theirs.is_empty() {
+        let bare = median(theirs);
+        print!("; bare {bare:.0}; {:.2}× bare", rate / bare);
+    }
+    println!();
+    Ok(())
+}
+
+/// Pairs a second over two seconds.
+async fn rate<F, Fut>(pair: F) -> f64
+where
+    F: Fn(String) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let pair = pair.clone();
+            tokio::spawn(async move {
+                let mut pairs = 0_usize;
+                while start.elapsed() < Duration::from_secs(2) {
+                    pair(format!("task/{task}")).await;
+                    pairs += 1;
+                    // A blocking driver never yields by itself.
+                    tokio::task::yield_now().await;
+                }
+                pairs
+            })
+        })
+        .collect();
+    let mut pairs = 0;
+    for task in tasks {
+        pairs += task.await.expect("no panic");
+    }
+    pairs as f64 / start.elapsed().as_secs_f64()
+}
