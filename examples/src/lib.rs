@@ -1,1 +1,14 @@
-//! Workflows.
+//! Workflows that race each other, and come out right.
+//!
+//! Each is a program under `src/bin`. What a workflow calculates and stores is in modules of its own; how it is
+//! locked is one short file: [`trade::guarded`] for `trade`. The rest is shared: [`backend`] finds the store
+//! behind a URL, [`workers`] starts real processes, [`table`] prints what came of it.
+#![allow(clippy::disallowed_methods, reason = "a program owns its tasks, its pauses and its clock")]
+
+pub mod backend;
+pub mod decimal;
+pub mod logging;
+pub mod options;
+pub mod table;
+pub mod trade;
+pub mod workers;

@@ -1,0 +1,189 @@
+//! A fill arrives twice, and a bot is evaluated by everybody: each trade must happen once.
+//!
+//! How it is locked is `examples/src/trade/guarded.rs`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use examples::options::Options;
+use examples::trade::books::Books;
+use examples::trade::check::{Offence, check};
+use examples::trade::duty::{Role, Share, work};
+use examples::trade::exchange::{Exchange, Fault};
+use examples::trade::guarded::Desk;
+use examples::trade::run::{Staff, run};
+use examples::{logging, table, workers};
+use humantime::{format_duration, parse_duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How many offences are shown.
+const SHOWN: usize = 10;
+
+/// A fill arrives twice, and a bot is evaluated by everybody: each trade must happen once.
+///
+/// The exchange fills limit orders. Every fill arrives twice at once: over the exchange's socket, and from a
+/// scheduler that polls. It must become one trade and move one position, although all of them read, ask the
+/// exchange, and write what they have calculated. Some orders belong to bots: several evaluators would like to
+/// trade them, but a bot must not trade twice inside its cooldown. Real processes do all of this at the same time.
+/// At the end the stored trades, positions and times are checked against the file of orders; a broken one is named
+/// and makes the exit code 1. With --no-locks the same workers run bare: see what they do to the books.
+#[derive(Parser, Debug)]
+#[command(name = "trade", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Looks for damage in books that were kept with --data, and names every offender
+    Check {
+        /// The directory that was given to the run
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+    /// One of the processes of a run
+    #[command(hide = true)]
+    Worker(Worker),
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    /// The orders, as id,exchange,symbol,side,quantity,price,bot
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/orders.csv"))]
+    orders: PathBuf,
+    #[command(flatten)]
+    options: Options,
+    /// Processes that record fills and wait in line for a busy position
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    sockets: usize,
+    /// Processes that record fills, skip a busy position and come back
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    schedulers: usize,
+    /// Processes that let bots trade
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    evaluators: usize,
+    /// How long a bot must not trade again
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_duration)]
+    cooldown: Duration,
+    #[command(flatten)]
+    pace: Pace,
+}
+
+/// How fast a worker goes.
+#[derive(Args, Debug)]
+struct Pace {
+    /// How long the exchange takes to confirm an order
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_duration)]
+    latency: Duration,
+    /// How many fills a worker looks at together
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    at_once: usize,
+}
+
+#[derive(Args, Debug)]
+struct Worker {
+    role: Role,
+    #[arg(long)]
+    name: String,
+    #[arg(long = "seat")]
+    seats: Vec<usize>,
+    #[arg(long)]
+    of: usize,
+    /// What the exchange does wrong with this worker's first trade
+    #[arg(long)]
+    fault: Option<Fault>,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    pace: Pace,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => start(cli.run).await,
+        Some(Command::Check { data }) => inspect(data).await,
+        Some(Command::Worker(worker)) => serve(worker).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+async fn start(asked: Run) -> Result<ExitCode> {
+    let Run { orders, options, sockets, schedulers, evaluators, cooldown, pace } = asked;
+    ensure!(pace.at_once >= 1, "--at-once must be one or more");
+    logging::start("warn");
+    let staff = Staff { sockets, schedulers, evaluators };
+    let work = [
+        "--latency".to_owned(),
+        format_duration(pace.latency).to_string(),
+        "--at-once".to_owned(),
+        pace.at_once.to_string(),
+    ];
+    let Some(outcome) = run(&orders, &options, staff, cooldown, &work, interrupted()).await? else {
+        eprintln!("interrupted: the workers have been stopped");
+        return Ok(ExitCode::from(130));
+    };
+    print!("{}", outcome.table);
+    outcome.casualties.iter().for_each(|casualty| println!("{casualty}"));
+    let offences = &outcome.findings.offences;
+    offences.iter().take(SHOWN).for_each(|offence| println!("{offence}"));
+    if offences.len() > SHOWN {
+        println!("… and {} more", table::grouped(offences.len() - SHOWN));
+    }
+    Ok(verdict(offences, &outcome.casualties))
+}
+
+async fn inspect(data: PathBuf) -> Result<ExitCode> {
+    let books = Books::open(&data)?;
+    let orders = books.orders().await?;
+    let findings = check(&books, &orders).await?;
+    println!("{} orders, {} trades", table::grouped(orders.len()), table::grouped(findings.trades));
+    findings.offences.iter().for_each(|offence| println!("{offence}"));
+    Ok(verdict(&findings.offences, &[]))
+}
+
+fn verdict(offences: &[Offence], casualties: &[String]) -> ExitCode {
+    if offences.is_empty() && casualties.is_empty() {
+        println!("clean: one trade an order, every position adds up, no bot inside its cooldown");
+        return ExitCode::SUCCESS;
+    }
+    println!("BROKEN: {} offences in the books", table::grouped(offences.len()));
+    ExitCode::FAILURE
+}
+
+/// A worker process: does its share and ends.
+async fn serve(worker: Worker) -> Result<ExitCode> {
+    let Worker { role, name, seats, of, fault, options, pace } = worker;
+    logging::start(if options.no_locks { "error" } else { "warn" });
+    let data = options.data.clone().context("a worker needs --data")?;
+    let books = Books::open(&data)?;
+    let lanes = Share { seats, of }.lanes(role, books.orders().await?);
+    let locks = options.locks(&data, &name).await?;
+    let exchange = Arc::new(Exchange::new(pace.latency, fault));
+    let desk = Desk { locks: locks.clone(), books, exchange, patience: options.ttl, worker: name };
+    let outcome = workers::serve(work(&desk, role, lanes, pace.at_once)).await;
+    if let Some(locks) = locks {
+        locks.close().await;
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

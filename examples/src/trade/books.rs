@@ -1,0 +1,312 @@
+//! The books: orders, trades, positions and bots, in a SQLite database of their own.
+//!
+//! Every method is one statement or one transaction. What has to hold *between* two of them is what the lock is
+//! for.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lock_core::Token;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
+
+use crate::decimal::Decimal;
+use crate::trade::orders::Order;
+use crate::trade::position::Position;
+
+/// One process's connection to the books.
+#[derive(Clone, Debug)]
+pub struct Books(Arc<Mutex<Connection>>);
+
+/// What became of a trade that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is in the books, and the position has moved.
+    Recorded,
+    /// The order has a trade already: the database refused a second, and nothing was changed.
+    Duplicate,
+    /// The position has seen a higher token: whoever brought this one lost its lock, and nothing was changed.
+    Stale,
+}
+
+/// A trade about to be written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The order that was filled.
+    pub order: Order,
+    /// What the position is to become.
+    pub position: Position,
+    /// Who records it.
+    pub worker: String,
+    /// The fencing token of the lock it is recorded under, if there is one.
+    pub token: Option<Token>,
+}
+
+impl Books {
+    /// The file in a data directory that holds them.
+    pub fn file(data: &Path) -> PathBuf {
+        data.join("books.db")
+    }
+
+    /// Creates the books of some orders in a data directory; their bots are created with them.
+    ///
+    /// # Errors
+    ///
+    /// The directory has books already, or cannot be written to.
+    pub fn create(data: &Path, orders: &[Order], cooldown: Duration) -> Result<Self> {
+        let file = Self::file(data);
+        let name = file.display();
+        if file.exists() {
+            bail!("{name} is there already: remove it, or choose another directory with --data");
+        }
+        let fill = || {
+            let mut db = connect(&file, OpenFlags::SQLITE_OPEN_CREATE)?;
+            db.pragma_update(None, "journal_mode", "wal")?;
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.execute_batch(include_str!("schema.sql"))?;
+            for order in orders {
+                insert_order(&tx, order, cooldown)?;
+            }
+            tx.commit()?;
+            Ok::<_, rusqlite::Error>(db)
+        };
+        let db = fill().with_context(|| format!("cannot create {name}"))?;
+        Ok(Self(Arc::new(Mutex::new(db))))
+    }
+
+    /// Opens the books in a data directory.
+    ///
+    /// # Errors
+    ///
+    /// There are none, or they cannot be read.
+    pub fn open(data: &Path) -> Result<Self> {
+        let file = Self::file(data);
+        let db = connect(&file, OpenFlags::empty())
+            .and_then(|db| db.query_row("SELECT count(*) FROM orders", [], |_| Ok(())).map(|()| db))
+            .with_context(|| format!("cannot open {}", file.display()))?;
+        Ok(Self(Arc::new(Mutex::new(db))))
+    }
+
+    /// All orders, as they came.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn orders(&self) -> Result<Vec<Order>> {
+        self.call(|db| {
+            let mut all = db.prepare(
+                "SELECT id, exchange, symbol, side, quantity, price, bot FROM orders ORDER BY seq",
+            )?;
+            all.query_map([], order)?.collect()
+        })
+        .await
+    }
+
+    /// Whether the order has a trade.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn has_trade(&self, order: &Order) -> Result<bool> {
+        let id = order.id.clone();
+        self.call(move |db| {
+            db.prepare_cached("SELECT EXISTS (SELECT 1 FROM trades WHERE order_id = ?1)")?
+                .query_row([id], |row| row.get(0))
+        })
+        .await
+    }
+
+    /// The position that the order moves.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn position(&self, order: &Order) -> Result<Position> {
+        let order = order.clone();
+        self.call(move |db| {
+            db.prepare_cached(
+                "SELECT quantity, average_price, fills FROM positions
+                 WHERE account = ?1 AND exchange = ?2 AND symbol = ?3",
+            )?
+            .query_row(params![order.account(), order.exchange, order.symbol], position)
+            .optional()
+            .map(Option::unwrap_or_default)
+        })
+        .await
+    }
+
+    /// How much is left of the bot's cooldown, which runs from its last fill, or from its creation.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn cooldown_left(&self, bot: &str) -> Result<Duration> {
+        let bot = bot.to_owned();
+        let left: i64 = self
+            .call(move |db| {
+                db.prepare_cached(
+                    "SELECT coalesce(last_fill_at, created_at) + cooldown
+                            - CAST(unixepoch('subsec') * 1000 AS INTEGER)
+                     FROM bots WHERE id = ?1",
+                )?
+                .query_row([bot], |row| row.get(0))
+            })
+            .await?;
+        Ok(Duration::from_millis(left.try_into().unwrap_or_default()))
+    }
+
+    /// Writes a trade and its position in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn write(&self, entry: Entry) -> Result<Written> {
+        self.call(move |db| {
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let written = write(&tx, &entry)?;
+            match written {
+                Written::Recorded => tx.commit()?,
+                Written::Duplicate | Written::Stale => {
+                    tx.rollback()?;
+                    refuse(db, &entry, written)?;
+                }
+            }
+            Ok(written)
+        })
+        .await
+    }
+
+    /// Runs a query where it may block.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let db = self.0.clone();
+        let run = move || query(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(run).await?.context("the books")
+    }
+}
+
+fn connect(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let db = Connection::open_with_flags(file, flags)?;
+    db.busy_timeout(Duration::from_secs(60))?;
+    db.pragma_update(None, "synchronous", "normal")?;
+    Ok(db)
+}
+
+fn insert_order(db: &Connection, order: &Order, cooldown: Duration) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO orders (id, exchange, symbol, side, quantity, price, bot)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        order.id,
+        order.exchange,
+        order.symbol,
+        order.side.to_string(),
+        order.quantity.units(),
+        order.price.units(),
+        order.bot
+    ])?;
+    if let Some(bot) = &order.bot {
+        let cooldown = i64::try_from(cooldown.as_millis()).unwrap_or(i64::MAX / 2);
+        db.prepare_cached(
+            "INSERT INTO bots (id, cooldown, created_at)
+             VALUES (?1, ?2, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![bot, cooldown])?;
+    }
+    Ok(())
+}
+
+/// What one transaction does to record a trade.
+fn write(tx: &Connection, entry: &Entry) -> rusqlite::Result<Written> {
+    let Entry { order, position, worker, token } = entry;
+    let token = token.map(|token| i64::try_from(token.get()).expect("a token is below 2^53"));
+    let trade = tx
+        .prepare_cached(
+            "INSERT INTO trades (order_id, account, exchange, symbol, side, quantity, price, filled_at, worker, token)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, CAST(unixepoch('subsec') * 1000 AS INTEGER), ?8, ?9)
+             ON CONFLICT (order_id) DO NOTHING RETURNING filled_at",
+        )?
+        .query_row(
+            params![
+                order.id,
+                order.account(),
+                order.exchange,
+                order.symbol,
+                order.side.to_string(),
+                order.quantity.units(),
+                order.price.units(),
+                worker,
+                token
+            ],
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()?;
+    let Some(filled_at) = trade else { return Ok(Written::Duplicate) };
+    // The fence: a position refuses a token lower than one it has seen.
+    let moved = tx
+        .prepare_cached(
+            "INSERT INTO positions (account, exchange, symbol, quantity, average_price, fills, token)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, 0))
+             ON CONFLICT (account, exchange, symbol) DO UPDATE
+             SET quantity = excluded.quantity, average_price = excluded.average_price, fills = excluded.fills,
+                 token = coalesce(?7, token)
+             WHERE token <= coalesce(?7, token)",
+        )?
+        .execute(params![
+            order.account(),
+            order.exchange,
+            order.symbol,
+            position.quantity.units(),
+            position.average_price.units(),
+            position.fills,
+            token
+        ])?;
+    if moved == 0 {
+        return Ok(Written::Stale);
+    }
+    if let Some(bot) = &order.bot {
+        tx.prepare_cached("UPDATE bots SET last_fill_at = ?2 WHERE id = ?1")?
+            .execute(params![bot, filled_at])?;
+    }
+    Ok(Written::Recorded)
+}
+
+/// Takes note of a trade that was refused.
+fn refuse(db: &Connection, entry: &Entry, written: Written) -> rusqlite::Result<()> {
+    let why = if written == Written::Duplicate { "duplicate" } else { "stale token" };
+    db.prepare_cached(
+        "INSERT INTO refusals (at, worker, order_id, why)
+         VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?1, ?2, ?3)",
+    )?
+    .execute(params![entry.worker, entry.order.id, why])
+    .map(drop)
+}
+
+pub(crate) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
+    let side: String = row.get(3)?;
+    let wrong = |error: String| {
+        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
+    };
+    Ok(Order {
+        id: row.get(0)?,
+        exchange: row.get(1)?,
+        symbol: row.get(2)?,
+        side: side.parse().map_err(wrong)?,
+        quantity: Decimal::from_units(row.get(4)?),
+        price: Decimal::from_units(row.get(5)?),
+        bot: row.get(6)?,
+    })
+}
+
+pub(crate) fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
+    Ok(Position {
+        quantity: Decimal::from_units(row.get(0)?),
+        average_price: Decimal::from_units(row.get(1)?),
+        fills: row.get(2)?,
+    })
+}

@@ -1,0 +1,219 @@
+//! Looks for damage in what was stored, and believes nobody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use anyhow::Result;
+use rusqlite::Connection;
+
+use crate::trade::books::{self, Books};
+use crate::trade::orders::Order;
+use crate::trade::position::Position;
+
+/// What was found in the books.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// How many trades there are.
+    pub trades: usize,
+    /// Every offence, in the order of their kinds.
+    pub offences: Vec<Offence>,
+}
+
+/// Something that must not be in the books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// An order without a trade.
+    Missing {
+        /// The order.
+        order: String,
+    },
+    /// A trade that is not what its order says, or has none.
+    Wrong {
+        /// The order it names.
+        order: String,
+    },
+    /// More than one worker recorded an order.
+    Duplicate {
+        /// The order.
+        order: String,
+        /// Who came second, and was stopped by the database at the last moment.
+        worker: String,
+    },
+    /// A position that is not what its trades add up to.
+    Position {
+        /// Which one.
+        name: String,
+        /// What is stored.
+        stored: Position,
+        /// What it should be.
+        expected: Position,
+    },
+    /// Two trades of a bot inside its cooldown.
+    Cooldown {
+        /// The bot.
+        bot: String,
+        /// The earlier trade's order; none if the bot had only been created.
+        earlier: Option<String>,
+        /// The later one's.
+        later: String,
+        /// How many milliseconds lie between them.
+        apart: i64,
+        /// How many should.
+        cooldown: i64,
+    },
+}
+
+impl Findings {
+    /// How many workers recorded an order that had been recorded.
+    pub fn duplicates(&self) -> usize {
+        self.count(|offence| usize::from(matches!(offence, Offence::Duplicate { .. })))
+    }
+
+    /// How many fills have left no trace in their position.
+    pub fn lost_updates(&self) -> usize {
+        self.count(|offence| match offence {
+            Offence::Position { stored, expected, .. } => expected.fills.abs_diff(stored.fills) as usize,
+            _ => 0,
+        })
+    }
+
+    /// How many trades came inside a cooldown.
+    pub fn cooldowns(&self) -> usize {
+        self.count(|offence| usize::from(matches!(offence, Offence::Cooldown { .. })))
+    }
+
+    fn count(&self, of: impl Fn(&Offence) -> usize) -> usize {
+        self.offences.iter().map(of).sum()
+    }
+}
+
+/// Looks through the books. `orders` are those of the input, in any order.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn check(books: &Books, orders: &[Order]) -> Result<Findings> {
+    let orders: HashMap<_, _> = orders.iter().map(|order| (order.id.clone(), order.clone())).collect();
+    books
+        .call(move |db| {
+            let trades = trades(db)?;
+            let mut offences = trades_of_orders(&orders, &trades);
+            offences.extend(duplicates(db)?);
+            offences.extend(positions(db, &orders, &trades)?);
+            offences.extend(cooldowns(db)?);
+            Ok(Findings { trades: trades.len(), offences })
+        })
+        .await
+}
+
+/// The orders that have been recorded, first to last, as the trades tell them.
+fn trades(db: &Connection) -> rusqlite::Result<Vec<Order>> {
+    let mut all = db.prepare(
+        "SELECT order_id, exchange, symbol, side, quantity, price, nullif(account, '') FROM trades ORDER BY id",
+    )?;
+    all.query_map([], books::order)?.collect()
+}
+
+/// Every order has one trade, and the trade says what the order says.
+fn trades_of_orders(orders: &HashMap<String, Order>, trades: &[Order]) -> Vec<Offence> {
+    let mut seen: BTreeMap<&str, usize> = orders.keys().map(|id| (id.as_str(), 0)).collect();
+    let mut offences = Vec::new();
+    for trade in trades {
+        *seen.entry(&trade.id).or_default() += 1;
+        if orders.get(&trade.id) != Some(trade) {
+            offences.push(Offence::Wrong { order: trade.id.clone() });
+        }
+    }
+    for (order, times) in seen {
+        let order = order.to_owned();
+        match times {
+            0 => offences.push(Offence::Missing { order }),
+            1 => {}
+            _ => offences.push(Offence::Duplicate { order, worker: "the books".to_owned() }),
+        }
+    }
+    offences
+}
+
+fn duplicates(db: &Connection) -> rusqlite::Result<Vec<Offence>> {
+    let mut all =
+        db.prepare("SELECT order_id, worker FROM refusals WHERE why = 'duplicate' ORDER BY rowid")?;
+    all.query_map([], |row| Ok(Offence::Duplicate { order: row.get(0)?, worker: row.get(1)? }))?.collect()
+}
+
+/// Adds the fills up again, as the orders tell them, one after the other as they were recorded.
+fn positions(
+    db: &Connection,
+    orders: &HashMap<String, Order>,
+    trades: &[Order],
+) -> rusqlite::Result<Vec<Offence>> {
+    let mut expected: BTreeMap<String, Position> = BTreeMap::new();
+    for order in trades.iter().filter_map(|trade| orders.get(&trade.id)) {
+        let position = expected.entry(name(order.account(), &order.exchange, &order.symbol)).or_default();
+        *position = position.after(order).unwrap_or(*position);
+    }
+    let mut all =
+        db.prepare("SELECT quantity, average_price, fills, account, exchange, symbol FROM positions")?;
+    let stored = all.query_map([], |row| {
+        let (account, exchange, symbol): (String, String, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        Ok((name(&account, &exchange, &symbol), books::position(row)?))
+    })?;
+    let mut stored: BTreeMap<_, _> = stored.collect::<rusqlite::Result<_>>()?;
+    for name in stored.keys() {
+        expected.entry(name.clone()).or_default();
+    }
+    let differs = |(name, expected): (String, Position)| {
+        let stored = stored.remove(&name).unwrap_or_default();
+        (stored != expected).then_some(Offence::Position { name, stored, expected })
+    };
+    Ok(expected.into_iter().filter_map(differs).collect())
+}
+
+/// No bot trades sooner after its last fill, or its creation, than its cooldown allows.
+fn cooldowns(db: &Connection) -> rusqlite::Result<Vec<Offence>> {
+    let mut all = db.prepare(include_str!("cooldown.sql"))?;
+    let offence = |row: &rusqlite::Row<'_>| {
+        Ok(Offence::Cooldown {
+            bot: row.get(0)?,
+            earlier: row.get(1)?,
+            later: row.get(2)?,
+            apart: row.get(3)?,
+            cooldown: row.get(4)?,
+        })
+    };
+    all.query_map([], offence)?.collect()
+}
+
+fn name(account: &str, exchange: &str, symbol: &str) -> String {
+    let whose = if account.is_empty() { String::new() } else { format!(" of {account}") };
+    format!("{symbol} at {exchange}{whose}")
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { order } => write!(f, "order {order} has no trade"),
+            Self::Wrong { order } => write!(f, "the trade of {order} is not what the order says"),
+            Self::Duplicate { order, worker } => {
+                write!(f, "order {order} was recorded twice, the second time by {worker}")
+            }
+            Self::Position { name, stored, expected } => write!(
+                f,
+                "{name} is {} at {} after {} fills; its {} trades make {} at {}",
+                stored.quantity,
+                stored.average_price,
+                stored.fills,
+                expected.fills,
+                expected.quantity,
+                expected.average_price
+            ),
+            Self::Cooldown { bot, earlier, later, apart, cooldown } => {
+                let since = earlier.as_ref().map_or("its creation".to_owned(), |earlier| earlier.clone());
+                write!(
+                    f,
+                    "{bot} traded {later} {apart} ms after {since}, inside its cooldown of {cooldown} ms"
+                )
+            }
+        }
+    }
+}
