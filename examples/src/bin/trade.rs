@@ -82,9 +82,21 @@ struct Pace {
     /// How long the exchange takes to confirm an order
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_duration)]
     latency: Duration,
+    /// How long the work under a lock may take
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    patience: Duration,
     /// How many fills a worker looks at together
     #[arg(long, value_name = "N", default_value_t = 8)]
     at_once: usize,
+}
+
+impl Pace {
+    fn to_args(&self) -> Vec<String> {
+        let time = |time: Duration| format_duration(time).to_string();
+        let [latency, patience, at_once] =
+            [time(self.latency), time(self.patience), self.at_once.to_string()];
+        ["--latency", &latency, "--patience", &patience, "--at-once", &at_once].map(String::from).to_vec()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -124,13 +136,7 @@ async fn start(asked: Run) -> Result<ExitCode> {
     ensure!(pace.at_once >= 1, "--at-once must be one or more");
     logging::start("warn");
     let staff = Staff { sockets, schedulers, evaluators };
-    let work = [
-        "--latency".to_owned(),
-        format_duration(pace.latency).to_string(),
-        "--at-once".to_owned(),
-        pace.at_once.to_string(),
-    ];
-    let Some(outcome) = run(&orders, &options, staff, cooldown, &work, interrupted()).await? else {
+    let Some(outcome) = run(&orders, &options, staff, cooldown, &pace.to_args(), interrupted()).await? else {
         eprintln!("interrupted: the workers have been stopped");
         return Ok(ExitCode::from(130));
     };
@@ -171,7 +177,7 @@ async fn serve(worker: Worker) -> Result<ExitCode> {
     let lanes = Share { seats, of }.lanes(role, books.orders().await?);
     let locks = options.locks(&data, &name).await?;
     let exchange = Arc::new(Exchange::new(pace.latency, fault));
-    let desk = Desk { locks: locks.clone(), books, exchange, patience: options.ttl, worker: name };
+    let desk = Desk { locks: locks.clone(), books, exchange, patience: pace.patience, worker: name };
     let outcome = workers::serve(work(&desk, role, lanes, pace.at_once)).await;
     if let Some(locks) = locks {
         locks.close().await;

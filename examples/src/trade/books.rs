@@ -223,57 +223,78 @@ fn insert_order(db: &Connection, order: &Order, cooldown: Duration) -> rusqlite:
 
 /// What one transaction does to record a trade.
 fn write(tx: &Connection, entry: &Entry) -> rusqlite::Result<Written> {
-    let Entry { order, position, worker, token } = entry;
-    let token = token.map(|token| i64::try_from(token.get()).expect("a token is below 2^53"));
-    let trade = tx
-        .prepare_cached(
-            "INSERT INTO trades (order_id, account, exchange, symbol, side, quantity, price, filled_at, worker, token)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, CAST(unixepoch('subsec') * 1000 AS INTEGER), ?8, ?9)
-             ON CONFLICT (order_id) DO NOTHING RETURNING filled_at",
-        )?
-        .query_row(
-            params![
-                order.id,
-                order.account(),
-                order.exchange,
-                order.symbol,
-                order.side.to_string(),
-                order.quantity.units(),
-                order.price.units(),
-                worker,
-                token
-            ],
-            |row| row.get::<_, i64>(0),
-        )
-        .optional()?;
-    let Some(filled_at) = trade else { return Ok(Written::Duplicate) };
-    // The fence: a position refuses a token lower than one it has seen.
-    let moved = tx
-        .prepare_cached(
-            "INSERT INTO positions (account, exchange, symbol, quantity, average_price, fills, token)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, 0))
-             ON CONFLICT (account, exchange, symbol) DO UPDATE
-             SET quantity = excluded.quantity, average_price = excluded.average_price, fills = excluded.fills,
-                 token = coalesce(?7, token)
-             WHERE token <= coalesce(?7, token)",
-        )?
-        .execute(params![
-            order.account(),
-            order.exchange,
-            order.symbol,
-            position.quantity.units(),
-            position.average_price.units(),
-            position.fills,
-            token
-        ])?;
-    if moved == 0 {
+    let order = &entry.order;
+    let token = entry.token.map(|token| i64::try_from(token.get()).expect("a token is below 2^53"));
+    if is_stale(tx, order, token)? {
         return Ok(Written::Stale);
     }
+    let Some(filled_at) = insert_trade(tx, order, &entry.worker, token)? else {
+        return Ok(Written::Duplicate);
+    };
+    move_position(tx, order, entry.position, token)?;
     if let Some(bot) = &order.bot {
         tx.prepare_cached("UPDATE bots SET last_fill_at = ?2 WHERE id = ?1")?
             .execute(params![bot, filled_at])?;
     }
     Ok(Written::Recorded)
+}
+
+/// The fence: a position refuses a token lower than one it has seen.
+fn is_stale(tx: &Connection, order: &Order, token: Option<i64>) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM positions
+                        WHERE account = ?1 AND exchange = ?2 AND symbol = ?3 AND token > ?4)",
+    )?
+    .query_row(params![order.account(), order.exchange, order.symbol, token], |row| row.get(0))
+}
+
+/// When the trade was recorded; `None` if the order had one.
+fn insert_trade(
+    tx: &Connection,
+    order: &Order,
+    worker: &str,
+    token: Option<i64>,
+) -> rusqlite::Result<Option<i64>> {
+    tx.prepare_cached(
+        "INSERT INTO trades (order_id, account, exchange, symbol, side, quantity, price, filled_at, worker, token)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, CAST(unixepoch('subsec') * 1000 AS INTEGER), ?8, ?9)
+         ON CONFLICT (order_id) DO NOTHING RETURNING filled_at",
+    )?
+    .query_row(
+        params![
+            order.id,
+            order.account(),
+            order.exchange,
+            order.symbol,
+            order.side.to_string(),
+            order.quantity.units(),
+            order.price.units(),
+            worker,
+            token
+        ],
+        |row| row.get(0),
+    )
+    .optional()
+}
+
+fn move_position(tx: &Connection, order: &Order, to: Position, token: Option<i64>) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO positions (account, exchange, symbol, quantity, average_price, fills, token)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, 0))
+         ON CONFLICT (account, exchange, symbol) DO UPDATE
+         SET quantity = excluded.quantity, average_price = excluded.average_price, fills = excluded.fills,
+             token = coalesce(?7, token)",
+    )?
+    .execute(params![
+        order.account(),
+        order.exchange,
+        order.symbol,
+        to.quantity.units(),
+        to.average_price.units(),
+        to.fills,
+        token
+    ])
+    .map(drop)
 }
 
 /// Takes note of a trade that was refused.

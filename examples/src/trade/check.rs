@@ -27,12 +27,12 @@ pub enum Offence {
         /// The order.
         order: String,
     },
-    /// A trade that is not what its order says, or has none.
+    /// A trade that is not what its order says, or has none, or is one of several.
     Wrong {
         /// The order it names.
         order: String,
     },
-    /// More than one worker recorded an order.
+    /// A second worker recorded an order.
     Duplicate {
         /// The order.
         order: String,
@@ -129,7 +129,7 @@ fn trades_of_orders(orders: &HashMap<String, Order>, trades: &[Order]) -> Vec<Of
         match times {
             0 => offences.push(Offence::Missing { order }),
             1 => {}
-            _ => offences.push(Offence::Duplicate { order, worker: "the books".to_owned() }),
+            _ => offences.push(Offence::Wrong { order }),
         }
     }
     offences
@@ -195,7 +195,7 @@ impl fmt::Display for Offence {
             Self::Missing { order } => write!(f, "order {order} has no trade"),
             Self::Wrong { order } => write!(f, "the trade of {order} is not what the order says"),
             Self::Duplicate { order, worker } => {
-                write!(f, "order {order} was recorded twice, the second time by {worker}")
+                write!(f, "order {order} was recorded again by {worker}, which the database refused")
             }
             Self::Position { name, stored, expected } => write!(
                 f,

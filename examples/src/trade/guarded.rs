@@ -37,7 +37,7 @@ pub struct Desk {
     pub books: Books,
     /// Who confirms it.
     pub exchange: Arc<Exchange>,
-    /// How long a bot's trade may take.
+    /// How long the work under a lock may take.
     pub patience: Duration,
     /// Who records it.
     pub worker: String,
@@ -76,7 +76,7 @@ impl Desk {
     ///
     /// # Errors
     ///
-    /// The books', the exchange's or the lock's.
+    /// The books', the exchange's or the lock's; or it took too long. The lock is free again.
     pub async fn fill(&self, order: &Order, when_busy: WhenBusy) -> Result<Answer> {
         let Some(locks) = &self.locks else { return self.record(order, None).await };
         let position = position_key(order);
@@ -89,14 +89,14 @@ impl Desk {
             info!(order = order.id, position, "skipped: the position is busy");
             return Ok(Answer::Skipped);
         };
-        guard.run(async |guard| self.record(order, guard.token_of(&position)).await).await
+        self.in_time(guard.run(async |guard| self.record(order, guard.token_of(&position)).await)).await
     }
 
     /// Lets a bot trade, unless it did so a moment ago: the cooldown is checked *inside* the lock.
     ///
     /// # Errors
     ///
-    /// The books', the exchange's or the lock's; or it took too long, and the lock is free again.
+    /// The books', the exchange's or the lock's; or it took too long. The lock is free again.
     pub async fn evaluate(&self, bot: &str, order: &Order) -> Result<Answer> {
         let Some(locks) = &self.locks else { return self.trade(bot, order, None).await };
         let Some(guard) = locks.lock(bot_key(bot)).try_acquire().await? else {
@@ -104,7 +104,11 @@ impl Desk {
             return Ok(Answer::InProgress);
         };
         info!(bot, order = order.id, token = guard.token().get(), "lock taken");
-        let work = guard.run(async |guard| self.trade(bot, order, Some(guard.token())).await);
+        self.in_time(guard.run(async |guard| self.trade(bot, order, Some(guard.token())).await)).await
+    }
+
+    /// Ends work that takes too long: dropped, it gives its lock back.
+    async fn in_time(&self, work: impl Future<Output = Result<Answer>>) -> Result<Answer> {
         timeout(self.patience, work).await.with_context(|| format!("gave up after {:?}", self.patience))?
     }
 

@@ -95,9 +95,9 @@ pub async fn run(
     let orders = orders::read(file)?;
     staff.check(&orders)?;
     let home = options.home()?;
-    let books = Books::create(home.path(), &orders, cooldown)?;
-    // To say in one line, before anything is started, what is wrong with the store.
+    // To say in one line, before anything is begun, what is wrong with the store.
     drop(options.locks(home.path(), "trade").await?);
+    let books = Books::create(home.path(), &orders, cooldown)?;
     let url = options.url(home.path());
     announce(
         &orders,
