@@ -7,11 +7,24 @@ use lock_core::Profile;
 
 use crate::World;
 
+mod contention;
+mod cooldown;
+mod crash;
+mod deadlock;
+mod ends;
+mod fairness;
+mod flaky;
+mod keeping;
 mod laws;
+mod many_users;
+mod permits;
+mod rwlock;
+mod skipping;
+mod timeout;
 
 /// One thing that every backend has to do: a documented async function whose words are the law it checks. It
 /// panics if the store does otherwise.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// The law or theme, as the module is called.
     pub law: &'static str,
@@ -60,7 +73,25 @@ impl Needs {
 
 /// Every case of the suite.
 pub fn all() -> impl Iterator<Item = Case> {
-    [laws::CASES].into_iter().flatten().copied()
+    [
+        laws::CASES,
+        contention::CASES,
+        deadlock::CASES,
+        timeout::CASES,
+        skipping::CASES,
+        fairness::CASES,
+        rwlock::CASES,
+        permits::CASES,
+        cooldown::CASES,
+        keeping::CASES,
+        ends::CASES,
+        crash::CASES,
+        many_users::CASES,
+        flaky::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Names a case after its module and function. `exclusive` runs it again with a permit of one; what follows `needs`

@@ -133,6 +133,7 @@ fn crowd<'a>(open: impl Iterator<Item = &'a &'a Hold>, later: &Hold) -> Option<F
     };
     of(later)?;
     let mut permits: Vec<Hold> = open.filter(|hold| of(hold).is_some()).map(|hold| (*hold).clone()).collect();
+    permits.reverse(); // they came latest first
     permits.push(later.clone());
     let least = permits.iter().filter_map(of).min()?;
     (permits.len() > least as usize).then_some(Fault::Crowd(permits))

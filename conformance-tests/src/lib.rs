@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![allow(clippy::disallowed_methods, reason = "tests wait, spawn and read the clock on purpose")]
 
+mod asking;
 mod cases;
 mod flaky;
+mod helper;
 mod history;
 mod patience;
 mod queue;

@@ -16,14 +16,14 @@ use crate::patience::{LONG, within};
 pub(crate) struct Queue(watch::Sender<HashSet<u64>>);
 
 impl Queue {
-    /// An independent client whose refused claims are seen here.
-    pub(crate) async fn client(&self, world: &World) -> impl Backend {
-        Seen { inner: world.client().await, queue: self.clone() }
+    /// A client whose refused claims are seen here.
+    pub(crate) fn over(&self, client: impl Backend) -> impl Backend {
+        Seen { inner: Arc::new(client), queue: self.clone() }
     }
 
-    /// A locker on such a client, whose ttl outlasts the case.
+    /// A locker on an independent client of this kind, whose ttl outlasts the case.
     pub(crate) async fn locker(&self, world: &World) -> Locker {
-        Locker::new(self.client(world).await).with_ttl(LONG)
+        Locker::new(self.over(world.client().await)).with_ttl(LONG)
     }
 
     /// Waits until so many claims, all told, have been queued.

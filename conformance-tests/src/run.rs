@@ -6,13 +6,16 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 use lock_core::{Mode, Profile};
 
-use crate::{Case, Subject, World, all};
+use crate::{Case, Subject, World, all, helper};
 
 /// Runs the suite on a store: the whole `main` of a target with `harness = false`.
 ///
 /// `start` is called with `None` to start or find the store, and in helper processes with the
 /// [address](Subject::address) of the store that the run started.
 pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
+    if let Some(address) = helper::address() {
+        return block_on(helper::serve(Arc::new(start(Some(address)))));
+    }
     let mut arguments = Arguments::from_args();
     // Most cases wait, for a lapse or for each other: more of them than cores can run at once.
     arguments.test_threads.get_or_insert(8);

@@ -1,5 +1,6 @@
 //! What a case works with: fresh keys, claims, and clients of the store under test.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,11 +56,7 @@ impl World {
 
     /// A request in the mode of this run.
     pub fn lock(&self, locks: &Locker, keys: impl Keys) -> Lock {
-        match self.mode {
-            Mode::Shared => locks.lock(keys).shared(),
-            Mode::Permit { of } => locks.lock(keys).permit_of(of.get()),
-            _ => locks.lock(keys),
-        }
+        in_mode(locks.lock(keys), self.mode)
     }
 
     /// The comfortable ttl.
@@ -90,6 +87,21 @@ impl World {
     /// What the profile of the store says.
     pub async fn profile(&self) -> lock_core::Profile {
         self.client().await.profile()
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("mode", &self.mode).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// A request in a mode.
+pub(crate) fn in_mode(lock: Lock, mode: Mode) -> Lock {
+    match mode {
+        Mode::Shared => lock.shared(),
+        Mode::Permit { of } => lock.permit_of(of.get()),
+        _ => lock,
     }
 }
 
