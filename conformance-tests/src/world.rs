@@ -92,7 +92,10 @@ impl World {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("mode", &self.mode).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("World")
+            .field("mode", &self.mode)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 

@@ -128,8 +128,8 @@ impl Steps<'_> {
         Ok(first)
     }
 
-    /// For one key, walking back from the claim. One unlapsed claim that conflicts by its mode alone decides; permits
-    /// have to be counted.
+    /// For one key, walking back from the claim. The first lapse of any that conflict, not that of the one just ahead:
+    /// that one may be released meanwhile, which rings nobody while a dead one before it has not lapsed.
     fn lapse_on(&self, key: &str, mode: Mode, number: i64, lapsed: &mut Vec<Vec<u8>>) -> Result<Option<i64>> {
         let sql =
             "SELECT q.number, q.mode, q.owner, c.expires FROM lock_queue q JOIN lock_claims c USING (owner)
@@ -145,8 +145,7 @@ impl Steps<'_> {
             }
             match (ahead.mode, mode) {
                 (Mode::Shared, Mode::Shared) => continue,
-                (Mode::Permit { .. }, Mode::Permit { .. }) => first = first.min(ahead.expires),
-                _ => return Ok(Some(ahead.expires)),
+                _ => first = first.min(ahead.expires),
             }
             room.add(ahead.mode);
         }

@@ -68,7 +68,8 @@ async fn after_an_error_the_cooldown_holds(world: World) {
 async fn after_a_panic_the_cooldown_holds(world: World) {
     let locks = world.steady().await;
     let lock = world.lock(&locks, world.key("a")).hold_at_least(LONG);
-    let panicking = async |_: &Guard| -> Result<(), Error> { std::panic::resume_unwind(Box::new("on purpose")) };
+    let panicking =
+        async |_: &Guard| -> Result<(), Error> { std::panic::resume_unwind(Box::new("on purpose")) };
     let end = tokio::spawn(async move { lock.run(panicking).await }).await;
     assert!(end.is_err_and(|end| end.is_panic()));
     within("the release under way", locks.close()).await;
@@ -139,7 +140,8 @@ async fn a_lost_lock_has_no_cooldown(world: World) {
 /// Once in ten minutes, whoever comes first: the first skip gets it, the second is refused after its release.
 async fn a_skip_has_a_cooldown_too(world: World) {
     let [here, there] = world.steadies().await;
-    let once = |locks: &lock_core::Locker| world.lock(locks, world.key("a")).hold_at_least(LONG).try_acquire();
+    let once =
+        |locks: &lock_core::Locker| world.lock(locks, world.key("a")).hold_at_least(LONG).try_acquire();
     let first = once(&here).await.expect("an answer").expect("free");
     assert!(once(&there).await.expect("an answer").is_none());
     first.release().await.expect("held");

@@ -43,7 +43,8 @@ async fn a_killed_holders_keys_are_all_free_after_its_ttl(world: World) {
     let asked = Since::now();
     let token = helper.hold(world.mode(), &keys.each_ref(), world.ttl()).await;
     helper.kill().await;
-    let guard = within("the keys of the dead", world.lock(&locks, &keys[..]).acquire()).await.expect("granted");
+    let guard =
+        within("the keys of the dead", world.lock(&locks, &keys[..]).acquire()).await.expect("granted");
     asked.lasted(world.ttl());
     assert!(keys.iter().all(|key| guard.token_of(key).is_some_and(|later| later > token)));
     guard.release().await.expect("held");
@@ -99,7 +100,8 @@ async fn one_paused_beyond_its_ttl_learns_that_it_lost(world: World) {
     let mut helper = Helper::start(&world).await;
     let token = helper.hold(world.mode(), &[&key], world.ttl()).await;
     helper.pause();
-    let successor = within("the lock of the paused", world.lock(&here, &key).acquire()).await.expect("granted");
+    let successor =
+        within("the lock of the paused", world.lock(&here, &key).acquire()).await.expect("granted");
     assert!(successor.token() > token);
     helper.resume();
     helper.ask("is_held", "false").await;

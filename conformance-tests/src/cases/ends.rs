@@ -64,7 +64,8 @@ async fn after_an_error_the_lock_is_free(world: World) {
 /// A panic in the work comes through, and frees the lock.
 async fn after_a_panic_the_lock_is_free(world: World) {
     let guard = held(&world).await;
-    let panicking = async |_: &Guard| -> Result<(), Error> { std::panic::resume_unwind(Box::new("on purpose")) };
+    let panicking =
+        async |_: &Guard| -> Result<(), Error> { std::panic::resume_unwind(Box::new("on purpose")) };
     let end = tokio::spawn(async move { guard.run(panicking).await }).await;
     assert!(end.is_err_and(|end| end.is_panic()));
     free_soon(&world).await;

@@ -1,18 +1,20 @@
 //! First come, first served.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::{Case, case};
 use crate::World;
 use crate::patience::{LONG, crowd, within};
 use crate::queue::Queue;
-use crate::world::{busy, granted};
+use crate::world::{busy, granted, held};
 
 pub(crate) const CASES: &[Case] = &[
     case!(those_who_wait_are_served_in_the_order_of_arrival, exclusive; needs Fair),
     case!(a_wait_for_several_keys_keeps_its_turn_on_each, exclusive; needs Fair, Several),
     case!(sixteen_contenders_get_about_the_same, exclusive; needs Fair),
     case!(a_dropped_wait_delays_nobody, exclusive),
+    case!(a_dead_holder_is_found_though_one_between_gave_up, exclusive),
     case!(a_skip_does_not_pass_one_whose_turn_it_is, exclusive; needs Fair),
     case!(a_skip_does_not_pass_one_who_waits_behind_another, exclusive; needs Fair, Several),
 ];
@@ -111,6 +113,21 @@ async fn a_dropped_wait_delays_nobody(world: World) {
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
     guard.release().await.expect("held");
     let third = within("the one who still waits", third).await.expect("no panic").expect("granted");
+    third.release().await.expect("held");
+}
+
+/// The holder is dead, the next in line gives up before it lapses, and nobody's turn has come by that: the third gets
+/// in when the holder has lapsed all the same.
+async fn a_dead_holder_is_found_though_one_between_gave_up(world: World) {
+    let (queue, client, key) = (Queue::default(), world.client().await, world.key("a"));
+    let (dead, between) = (world.claim(&key), world.lasting(&key).queued());
+    granted(client.acquire(&dead).await);
+    let _ = client.acquire(&between).await.expect("an answer");
+    let waiting = queue.locker(&world).await;
+    let waiting = tokio::spawn(world.lock(&waiting, &key).acquire());
+    queue.has(1).await;
+    held(client.release(&between, Duration::ZERO).await);
+    let third = within("the third", waiting).await.expect("no panic").expect("granted");
     third.release().await.expect("held");
 }
 

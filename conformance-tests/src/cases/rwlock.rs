@@ -49,8 +49,7 @@ async fn a_writer_is_alone(world: World) {
 async fn a_reader_does_not_pass_a_waiting_writer(world: World) {
     let queue = Queue::default();
     let key = world.key("a");
-    let (here, writer, late) =
-        (world.steady().await, queue.locker(&world).await, queue.locker(&world).await);
+    let (here, writer, late) = (world.steady().await, queue.locker(&world).await, queue.locker(&world).await);
     let early = here.lock(&key).shared().acquire().await.expect("free");
     let writer = tokio::spawn(writer.lock(&key).acquire());
     queue.has(1).await;

@@ -36,7 +36,10 @@ async fn a_timeout_comes_not_before_its_limit_and_soon_after(world: World) {
         timed_out(world.lock(&there, world.key("a")).timeout(limit).acquire().await);
         let took = asked.elapsed();
         assert!(took >= limit, "{took:?} is before the limit of {limit:?}");
-        assert!(took < limit + Duration::from_secs(1) + LIMIT, "{took:?} is long after the limit of {limit:?}");
+        assert!(
+            took < limit + Duration::from_secs(1) + LIMIT,
+            "{took:?} is long after the limit of {limit:?}"
+        );
     }
 }
 
