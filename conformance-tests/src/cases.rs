@@ -7,20 +7,39 @@ use lock_core::Profile;
 
 use crate::World;
 
+mod all_or_nothing;
+mod asking_twice;
+mod cancel;
+mod clients;
 mod contention;
 mod cooldown;
 mod crash;
 mod deadlock;
+mod durations;
 mod ends;
 mod fairness;
+mod first_come;
 mod flaky;
 mod keeping;
-mod laws;
+mod key_names;
+mod labels;
+mod lapsing;
 mod many_users;
+mod model;
+mod modes;
+mod nobody_else;
+mod only_the_holder;
 mod permits;
+mod release;
+mod renewal;
+mod retry_after;
+mod rings;
 mod rwlock;
+mod several_keys;
+mod skip;
 mod skipping;
 mod timeout;
+mod tokens;
 
 /// One thing that every backend has to do: a documented async function whose words are the law it checks. It
 /// panics if the store does otherwise.
@@ -74,7 +93,26 @@ impl Needs {
 /// Every case of the suite.
 pub fn all() -> impl Iterator<Item = Case> {
     [
-        laws::CASES,
+        all_or_nothing::CASES,
+        asking_twice::CASES,
+        lapsing::CASES,
+        only_the_holder::CASES,
+        release::CASES,
+        skip::CASES,
+        tokens::CASES,
+        renewal::CASES,
+        rings::CASES,
+        nobody_else::CASES,
+        first_come::CASES,
+        modes::CASES,
+        model::CASES,
+        several_keys::CASES,
+        key_names::CASES,
+        labels::CASES,
+        durations::CASES,
+        retry_after::CASES,
+        cancel::CASES,
+        clients::CASES,
         contention::CASES,
         deadlock::CASES,
         timeout::CASES,

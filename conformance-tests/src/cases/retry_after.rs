@@ -1,0 +1,137 @@
+//! A lapse rings nobody: `retry_after` finds it.
+
+use std::time::Duration;
+
+use lock_core::{Attempt, Claim, Grant, Mode};
+
+use super::{Case, case};
+use crate::World;
+use crate::asking::{AT_ONCE, Client, Since, pause, permit};
+use crate::patience::{LONG, within};
+use crate::world::{busy, granted, held};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(a_waiter_that_follows_it_finds_a_dead_holder, exclusive),
+    case!(a_waiter_that_follows_it_finds_a_dead_waiter_ahead, exclusive; needs Fair),
+    case!(a_waiter_that_follows_it_finds_the_end_of_a_cooldown, exclusive),
+    case!(a_permit_is_found_at_the_first_lapse; needs Permits),
+    case!(a_lapse_that_changes_nothing_is_not_waited_for; needs Shared, Several),
+    case!(a_writer_that_follows_it_finds_dead_readers; needs Shared, Fair),
+    case!(it_is_never_later_than_the_lapse, exclusive),
+    case!(it_does_not_send_anybody_spinning, exclusive),
+];
+
+/// Asks, and asks again exactly when the store says, as the core does where nothing rings.
+async fn follow(client: &Client, claim: &Claim) -> Grant {
+    let follow = async {
+        loop {
+            match client.acquire(claim).await {
+                Ok(Attempt::Busy(busy)) => pause(busy.retry_after).await,
+                attempt => return granted(attempt),
+            }
+        }
+    };
+    within("the grant that retry_after leads to", follow).await
+}
+
+/// Asked again when it says, a dead holder is found gone.
+async fn a_waiter_that_follows_it_finds_a_dead_holder(world: World) {
+    let [here, there] = world.clients().await;
+    let [a, b] = world.keys(["a", "b"]);
+    for (key, waiter) in [(&a, world.lasting(&a)), (&b, world.lasting(&b).queued())] {
+        let asked = Since::now();
+        let lease = granted(here.acquire(&world.claim(key)).await).lease;
+        follow(&there, &waiter).await;
+        asked.lasted(lease);
+    }
+}
+
+/// Behind a dead waiter too, whose turn has come.
+async fn a_waiter_that_follows_it_finds_a_dead_waiter_ahead(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [holder, waiter] = world.rivals(&key).map(Claim::queued);
+    granted(here.acquire(&holder).await);
+    busy(here.acquire(&world.claim(&key).queued()).await);
+    busy(there.acquire(&waiter).await);
+    held(here.release(&holder, AT_ONCE).await);
+    follow(&there, &waiter).await;
+}
+
+/// Behind what a release kept, it leads to the end of that.
+async fn a_waiter_that_follows_it_finds_the_end_of_a_cooldown(world: World) {
+    let [here, there] = world.clients().await;
+    let [holder, waiter] = world.rivals(&world.key("a")).map(Claim::queued);
+    granted(here.acquire(&holder).await);
+    busy(there.acquire(&waiter).await);
+    let released = Since::now();
+    held(here.release(&holder, world.ttl()).await);
+    follow(&there, &waiter).await;
+    released.lasted(world.ttl());
+}
+
+/// For one of several permits it is the first lapse among them, not the last.
+async fn a_permit_is_found_at_the_first_lapse(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let two = |ttl| Claim::new(&key, permit(2), ttl).expect("a valid claim");
+    for (first, second) in [(LONG, world.ttl()), (world.ttl(), LONG)] {
+        let holders = [two(first), two(second)];
+        let waiter = two(LONG).queued();
+        for holder in &holders {
+            granted(here.acquire(holder).await);
+        }
+        follow(&there, &waiter).await;
+        for claim in holders.iter().chain([&waiter]) {
+            drop(here.release(claim, AT_ONCE).await);
+        }
+    }
+}
+
+/// It looks at what is in the way: a claim ahead that leaves room is not waited for.
+async fn a_lapse_that_changes_nothing_is_not_waited_for(world: World) {
+    let [here, there] = world.clients().await;
+    let [a, b] = world.keys(["a", "b"]);
+    granted(here.acquire(&world.lasting_as(Mode::Shared, &a)).await);
+    granted(here.acquire(&world.claim_as(Mode::Exclusive, &b)).await);
+    follow(&there, &world.lasting_as(Mode::Shared, [&a, &b]).queued()).await;
+}
+
+/// A writer finds its turn when the last of the readers has lapsed, whichever that is.
+async fn a_writer_that_follows_it_finds_dead_readers(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    for ttl in [1, 3, 2] {
+        let reader = Claim::new(&key, Mode::Shared, world.ttl() / 2 * ttl).expect("a valid claim");
+        granted(here.acquire(&reader).await);
+    }
+    follow(&there, &world.lasting_as(Mode::Exclusive, &key).queued()).await;
+}
+
+/// It is never later than the lapse that it announces.
+async fn it_is_never_later_than_the_lapse(world: World) {
+    let [here, there] = world.clients().await;
+    for (at, seconds) in [1, 2, 30, 3600, 86_400].into_iter().enumerate() {
+        let key = world.key(&format!("a{at}"));
+        let ttl = Duration::from_secs(seconds);
+        let holder = world.claim_for(ttl, &key);
+        let lease = granted(here.acquire(&holder).await).lease;
+        // A store that counts whole seconds may keep it for one more.
+        let latest = ttl.max(lease) + Duration::from_secs(1);
+        match there.acquire(&world.lasting(&key)).await {
+            Ok(Attempt::Busy(busy)) => assert!(busy.retry_after <= latest, "{busy:?} for a ttl of {ttl:?}"),
+            other => drop(granted(other)),
+        }
+    }
+}
+
+/// Behind a holder that has long to go there is nothing to look for soon.
+async fn it_does_not_send_anybody_spinning(world: World) {
+    let [here, there] = world.clients().await;
+    let [holder, waiter, skipper] = world.rivals(&world.key("a"));
+    granted(here.acquire(&holder).await);
+    for claim in [waiter.queued(), skipper] {
+        let retry_after = busy(there.acquire(&claim).await).retry_after;
+        assert!(retry_after >= Duration::from_secs(1), "{retry_after:?} before a lapse in {LONG:?}");
+    }
+}

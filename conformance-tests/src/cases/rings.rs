@@ -1,0 +1,318 @@
+//! Law 9: no ring is missed, and who is rung.
+
+use futures::future::join_all;
+use lock_core::{Claim, Mode};
+
+use super::{Case, case};
+use crate::World;
+use crate::asking::{AT_ONCE, heard, permit, rung, until_free, waits};
+use crate::patience::LONG;
+use crate::world::{busy, granted, held};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(a_release_rings_the_next, exclusive; needs Pushed),
+    case!(a_ring_before_the_bell_hangs_is_kept, exclusive; needs Pushed),
+    case!(however_many_ring_before_no_ring_is_lost, exclusive; needs Pushed),
+    case!(a_queued_claim_that_leaves_rings_the_next, exclusive; needs Pushed, Fair),
+    case!(a_writer_that_leaves_the_queue_rings_the_readers_behind_it; needs Pushed, Shared, Fair),
+    case!(a_release_that_keeps_rings_though_nobody_gets_in, exclusive; needs Pushed),
+    case!(a_release_rings_every_reader_that_now_fits; needs Pushed, Shared, Fair),
+    case!(a_release_rings_every_permit_that_now_fits; needs Pushed, Permits, Fair),
+    case!(the_last_reader_rings_the_writer; needs Pushed, Shared, Fair),
+    case!(a_release_rings_the_next_on_each_key, exclusive; needs Pushed, Several, Fair),
+    case!(the_last_key_to_be_freed_rings, exclusive; needs Pushed, Several),
+    case!(a_lapsed_place_takes_no_ring_from_the_living, exclusive; needs Pushed, Several, Fair),
+    case!(a_bell_that_came_down_can_hang_again, exclusive; needs Pushed),
+    case!(a_second_bell_for_a_claim_rings, exclusive; needs Pushed),
+    case!(a_dropped_wait_for_a_ring_loses_none, exclusive; needs Pushed),
+    case!(a_claim_rings_each_time_its_turn_comes, exclusive; needs Pushed),
+    case!(hundreds_of_waiters_are_all_rung, exclusive; needs Pushed, Several),
+];
+
+/// A release rings the next one, wherever it waits.
+async fn a_release_rings_the_next(world: World) {
+    let [here, there] = world.clients().await;
+    for (holds, listens) in [(&here, &there), (&here, &here)] {
+        let [holder, waiter] = world.rivals(&world.key("a")).map(Claim::queued);
+        granted(holds.acquire(&holder).await);
+        let mut bell = waits(listens, &waiter).await;
+        held(holds.release(&holder, AT_ONCE).await);
+        rung(&mut bell).await;
+        granted(listens.acquire(&waiter).await);
+        held(listens.release(&waiter, AT_ONCE).await);
+    }
+}
+
+/// The stream delivers a ring that was due between the look that said `Busy` and the asking for the stream.
+async fn a_ring_before_the_bell_hangs_is_kept(world: World) {
+    let [here, there] = world.clients().await;
+    for round in 0..20 {
+        let [holder, waiter] = world.rivals(&world.key(&format!("a{round}"))).map(Claim::queued);
+        granted(here.acquire(&holder).await);
+        busy(there.acquire(&waiter).await);
+        held(here.release(&holder, AT_ONCE).await);
+        rung(&mut there.wakeups(&waiter).await.expect("a bell")).await;
+        granted(there.acquire(&waiter).await);
+    }
+}
+
+/// Also when more rings than anybody could remember came before it.
+async fn however_many_ring_before_no_ring_is_lost(world: World) {
+    let [here, there] = world.clients().await;
+    let pair = |name: &str| world.rivals::<2>(&world.key(name)).map(Claim::queued);
+    let [holder, patient] = pair("patient");
+    granted(here.acquire(&holder).await);
+    busy(there.acquire(&patient).await);
+    held(here.release(&holder, AT_ONCE).await);
+    let others: Vec<_> = (0..1200).map(|at| pair(&format!("a{at}"))).collect();
+    for some in others.chunks(50) {
+        let ring = some.iter().map(|[holder, waiter]| async {
+            granted(here.acquire(holder).await);
+            busy(there.acquire(waiter).await);
+            held(here.release(holder, AT_ONCE).await);
+        });
+        join_all(ring).await;
+    }
+    rung(&mut there.wakeups(&patient).await.expect("a bell")).await;
+    rung(&mut there.wakeups(&others[1199][1]).await.expect("a bell")).await;
+}
+
+/// A queued claim whose turn has come rings the next one when it leaves.
+async fn a_queued_claim_that_leaves_rings_the_next(world: World) {
+    let [here, there] = world.clients().await;
+    let [holder, first, second] = world.rivals(&world.key("a")).map(Claim::queued);
+    granted(here.acquire(&holder).await);
+    busy(here.acquire(&first).await);
+    let mut bell = waits(&there, &second).await;
+    held(here.release(&holder, AT_ONCE).await);
+    held(here.release(&first, AT_ONCE).await);
+    rung(&mut bell).await;
+    granted(there.acquire(&second).await);
+}
+
+/// A queued writer that leaves rings the readers that waited for it alone.
+async fn a_writer_that_leaves_the_queue_rings_the_readers_behind_it(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let shared = || world.lasting_as(Mode::Shared, &key).queued();
+    let writer = world.lasting_as(Mode::Exclusive, &key).queued();
+    let (first, second) = (shared(), shared());
+    granted(here.acquire(&shared()).await);
+    busy(here.acquire(&writer).await);
+    let mut bells = [waits(&there, &first).await, waits(&there, &second).await];
+    held(here.release(&writer, AT_ONCE).await);
+    for (bell, reader) in bells.iter_mut().zip([&first, &second]) {
+        rung(bell).await;
+        granted(there.acquire(reader).await);
+    }
+}
+
+/// A release that keeps rings the same claims, although what it kept still blocks them: they look, and learn when
+/// it lapses.
+async fn a_release_that_keeps_rings_though_nobody_gets_in(world: World) {
+    let [here, there] = world.clients().await;
+    let [holder, waiter] = world.rivals(&world.key("a")).map(Claim::queued);
+    granted(here.acquire(&holder).await);
+    let mut bell = waits(&there, &waiter).await;
+    held(here.release(&holder, LONG / 2).await);
+    rung(&mut bell).await;
+    assert!(busy(there.acquire(&waiter).await).retry_after <= LONG / 2 + std::time::Duration::from_secs(1));
+}
+
+/// A release rings all shared claims that now fit.
+async fn a_release_rings_every_reader_that_now_fits(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let writer = world.lasting_as(Mode::Exclusive, &key);
+    granted(here.acquire(&writer).await);
+    let readers: Vec<_> = (0..10).map(|_| world.lasting_as(Mode::Shared, &key).queued()).collect();
+    let mut bells = Vec::new();
+    for reader in &readers {
+        bells.push(waits(&there, reader).await);
+    }
+    held(here.release(&writer, AT_ONCE).await);
+    for (bell, reader) in bells.iter_mut().zip(&readers) {
+        rung(bell).await;
+        granted(there.acquire(reader).await);
+    }
+}
+
+/// A release rings all permits that now fit: as many as there are, behind an exclusive claim.
+async fn a_release_rings_every_permit_that_now_fits(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let holder = world.lasting_as(Mode::Exclusive, &key);
+    granted(here.acquire(&holder).await);
+    let permits: Vec<_> = (0..3).map(|_| world.lasting_as(permit(3), &key).queued()).collect();
+    let mut bells = Vec::new();
+    for one in &permits {
+        bells.push(waits(&there, one).await);
+    }
+    held(here.release(&holder, AT_ONCE).await);
+    for (bell, one) in bells.iter_mut().zip(&permits) {
+        rung(bell).await;
+        granted(there.acquire(one).await);
+    }
+}
+
+/// The last reader to leave rings the writer, whichever it is.
+async fn the_last_reader_rings_the_writer(world: World) {
+    let [here, there] = world.clients().await;
+    for (round, order) in [[0, 1, 2], [2, 1, 0], [1, 2, 0]].into_iter().enumerate() {
+        let key = world.key(&format!("a{round}"));
+        let readers = [(); 3].map(|()| world.lasting_as(Mode::Shared, &key));
+        for reader in &readers {
+            granted(here.acquire(reader).await);
+        }
+        let writer = world.lasting_as(Mode::Exclusive, &key).queued();
+        let mut bell = waits(&there, &writer).await;
+        for at in order {
+            busy(there.acquire(&writer).await);
+            held(here.release(&readers[at], AT_ONCE).await);
+        }
+        rung(&mut bell).await;
+        granted(there.acquire(&writer).await);
+    }
+}
+
+/// A release of several keys rings the next on each of them.
+async fn a_release_rings_the_next_on_each_key(world: World) {
+    let [here, there] = world.clients().await;
+    let keys = world.keys(["a", "b", "c"]);
+    let holder = world.lasting(&keys[..]);
+    granted(here.acquire(&holder).await);
+    let waiters = keys.each_ref().map(|key| world.lasting(key).queued());
+    let mut bells = Vec::new();
+    for waiter in &waiters {
+        bells.push(waits(&there, waiter).await);
+    }
+    held(here.release(&holder, AT_ONCE).await);
+    for (bell, waiter) in bells.iter_mut().zip(&waiters) {
+        rung(bell).await;
+        granted(there.acquire(waiter).await);
+    }
+}
+
+/// A claim that waits on several keys is rung when the last of them is freed, whichever it is.
+async fn the_last_key_to_be_freed_rings(world: World) {
+    let [here, there] = world.clients().await;
+    for (round, order) in [[0, 1], [1, 0]].into_iter().enumerate() {
+        let keys = ["a", "b"].map(|name| world.key(&format!("{name}{round}")));
+        let holders = keys.each_ref().map(|key| world.lasting(key));
+        for holder in &holders {
+            granted(here.acquire(holder).await);
+        }
+        let waiter = world.lasting(&keys[..]).queued();
+        let mut bell = waits(&there, &waiter).await;
+        for at in order {
+            held(here.release(&holders[at], AT_ONCE).await);
+        }
+        rung(&mut bell).await;
+        granted(there.acquire(&waiter).await);
+    }
+}
+
+/// A waiter that died is not rung in place of the one behind it.
+async fn a_lapsed_place_takes_no_ring_from_the_living(world: World) {
+    let [here, there] = world.clients().await;
+    let [a, b] = world.keys(["a", "b"]);
+    let [holder, living] = world.rivals(&a).map(Claim::queued);
+    granted(here.acquire(&holder).await);
+    busy(there.acquire(&world.claim([&a, &b]).queued()).await);
+    let mut bell = waits(&there, &living).await;
+    until_free(&here, &b, || async {}).await;
+    held(here.release(&holder, AT_ONCE).await);
+    rung(&mut bell).await;
+    granted(there.acquire(&living).await);
+}
+
+/// Dropping a stream leaves nothing that would be in the way of the next one.
+async fn a_bell_that_came_down_can_hang_again(world: World) {
+    let [here, there] = world.clients().await;
+    for rings_between in [false, true] {
+        let [holder, waiter] = world.rivals(&world.key(&format!("{rings_between}"))).map(Claim::queued);
+        granted(here.acquire(&holder).await);
+        for _ in 0..5 {
+            drop(waits(&there, &waiter).await);
+        }
+        let bell = there.wakeups(&waiter).await.expect("a bell");
+        drop(bell);
+        if rings_between {
+            busy(there.acquire(&waiter).await);
+            held(here.release(&holder, AT_ONCE).await);
+            rung(&mut there.wakeups(&waiter).await.expect("a bell")).await;
+        } else {
+            let mut bell = there.wakeups(&waiter).await.expect("a bell");
+            held(here.release(&holder, AT_ONCE).await);
+            rung(&mut bell).await;
+        }
+        granted(there.acquire(&waiter).await);
+    }
+}
+
+/// A second stream for a claim rings, also when the first one is dropped meanwhile.
+async fn a_second_bell_for_a_claim_rings(world: World) {
+    let [here, there] = world.clients().await;
+    for keeps_the_first in [true, false] {
+        let [holder, waiter] = world.rivals(&world.key(&format!("{keeps_the_first}"))).map(Claim::queued);
+        granted(here.acquire(&holder).await);
+        let first = waits(&there, &waiter).await;
+        let mut second = there.wakeups(&waiter).await.expect("a bell");
+        let first = keeps_the_first.then_some(first);
+        held(here.release(&holder, AT_ONCE).await);
+        rung(&mut second).await;
+        drop(first);
+        granted(there.acquire(&waiter).await);
+    }
+}
+
+/// No ring is lost when a wait for it is dropped.
+async fn a_dropped_wait_for_a_ring_loses_none(world: World) {
+    let [here, there] = world.clients().await;
+    let [holder, waiter] = world.rivals(&world.key("a")).map(Claim::queued);
+    granted(here.acquire(&holder).await);
+    let mut bell = waits(&there, &waiter).await;
+    for _ in 0..5 {
+        heard(&mut bell);
+        tokio::task::yield_now().await;
+    }
+    held(here.release(&holder, AT_ONCE).await);
+    rung(&mut bell).await;
+}
+
+/// A claim that was rung, left, and queued anew is rung again.
+async fn a_claim_rings_each_time_its_turn_comes(world: World) {
+    let [here, there] = world.clients().await;
+    let [holder, waiter] = world.rivals(&world.key("a")).map(Claim::queued);
+    for _ in 0..5 {
+        granted(here.acquire(&holder).await);
+        let mut bell = waits(&there, &waiter).await;
+        held(here.release(&holder, AT_ONCE).await);
+        rung(&mut bell).await;
+        granted(there.acquire(&waiter).await);
+        held(there.release(&waiter, AT_ONCE).await);
+    }
+}
+
+/// One release can ring hundreds, and forgets none.
+async fn hundreds_of_waiters_are_all_rung(world: World) {
+    let [here, there] = world.clients().await;
+    let keys: Vec<_> = (0..Claim::MAX_KEYS).map(|at| world.key(&format!("k{at}"))).collect();
+    let holders: Vec<_> = keys.chunks(8).map(|some| world.lasting(some)).collect();
+    for holder in &holders {
+        granted(here.acquire(holder).await);
+    }
+    let mut bells = Vec::new();
+    for at in 0..200 {
+        let (key, own) = (&keys[at % keys.len()], world.key(&format!("own{at}")));
+        // Beside each other, they share nothing but what the holder has: shared claims where there are any.
+        let mode = if there.profile().shared { Mode::Shared } else { world.mode() };
+        bells.push(waits(&there, &world.lasting_as(mode, [key, &own]).queued()).await);
+    }
+    for holder in &holders {
+        held(here.release(holder, AT_ONCE).await);
+    }
+    for bell in bells.iter_mut().take(if there.profile().shared { 200 } else { keys.len() }) {
+        rung(bell).await;
+    }
+}
