@@ -356,10 +356,9 @@ impl Grant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Busy {
-    /// When to look again if nothing rings: until the earliest moment at which lapses of conflicting claims
-    /// ahead, none of them renewed, could change the answer. For an exclusive claim the lapse of the claim just
-    /// ahead will do; for one of several permits it is the first lapse among them. This is what finds a dead
-    /// holder. Too early costs a look.
+    /// When to look again if nothing rings: until the first lapse, if none is renewed, among the claims ahead that
+    /// conflict. All of them count, not the one just ahead alone: that one may leave, which rings nobody while a
+    /// dead one before it has not lapsed. This is what finds a dead holder. Too early costs a look.
     pub retry_after: Duration,
 }
 
