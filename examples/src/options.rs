@@ -51,6 +51,18 @@ impl Options {
         self.backend.clone().unwrap_or_else(|| format!("sqlite:{}", home.join("locks.db").display()))
     }
 
+    /// Takes a lock and gives it back, so that what is wrong with the store is known before anything is begun.
+    ///
+    /// # Errors
+    ///
+    /// The store's, or the ttl is none.
+    pub async fn probe(&self, home: &Path) -> Result<()> {
+        if let Some(locks) = self.locks(home, "probe").await? {
+            locks.lock("probe").shared().acquire().await?.release().await?;
+        }
+        Ok(())
+    }
+
     /// Connects to the store, unless it is to be done without.
     ///
     /// # Errors

@@ -24,7 +24,8 @@ use lock_core::{Locker, Token};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::trade::books::{Books, Entry, Written};
+use crate::trade::books::Books;
+use crate::trade::entry::{Entry, Written};
 use crate::trade::exchange::Exchange;
 use crate::trade::orders::Order;
 

@@ -75,17 +75,14 @@ const SHOWN: usize = 20;
 /// Names every bad line (the first twenty) by its number and column.
 pub fn read(path: &Path) -> Result<Vec<Order>> {
     let name = path.display();
-    let mut reader = ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("cannot read {name}"))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let mut reader = ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(&*bytes);
     let header = reader.headers().with_context(|| format!("cannot read {name}"))?.clone();
     if !header.iter().eq(COLUMNS) {
         let found: Vec<_> = header.iter().collect();
         bail!("{name}:1: the columns are \"{}\"; expected \"{}\"", found.join(","), COLUMNS.join(","));
     }
-    let mut sheet = Sheet::default();
+    let mut sheet = Sheet::new(&bytes);
     for record in reader.into_records() {
         match record {
             Ok(record) => sheet.add(&record),
@@ -96,17 +93,23 @@ pub fn read(path: &Path) -> Result<Vec<Order>> {
 }
 
 /// What has been read so far.
-#[derive(Default)]
-struct Sheet {
+struct Sheet<'a> {
+    lines: Lines<'a>,
     orders: Vec<Order>,
-    lines: HashMap<String, u64>,
+    /// On which line an order was.
+    places: HashMap<String, u64>,
     /// Line numbers, and what is wrong there.
     bad: Vec<(u64, String)>,
 }
 
-impl Sheet {
+impl<'a> Sheet<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let lines = Lines { bytes, at: 0, line: 1 };
+        Self { lines, orders: Vec::new(), places: HashMap::new(), bad: Vec::new() }
+    }
+
     fn add(&mut self, record: &StringRecord) {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| self.lines.line(position));
         if record.len() != COLUMNS.len() {
             let message = format!("{} columns where there should be {}", record.len(), COLUMNS.len());
             self.bad.push((line, message));
@@ -114,7 +117,7 @@ impl Sheet {
         }
         let mut row = Row { record, line, bad: &mut self.bad };
         let Some(order) = row.order() else { return };
-        match self.lines.entry(order.id.clone()) {
+        match self.places.entry(order.id.clone()) {
             Entry::Vacant(free) => _ = free.insert(line),
             Entry::Occupied(first) => {
                 let message = format!("column \"id\": {:?} is on line {} already", order.id, first.get());
@@ -129,7 +132,8 @@ impl Sheet {
         match error.kind() {
             csv::ErrorKind::Utf8 { pos: Some(position), err } => {
                 let column = COLUMNS.get(err.field()).copied().unwrap_or("?");
-                self.bad.push((position.line(), format!("column \"{column}\": is not UTF-8")));
+                let line = self.lines.line(position);
+                self.bad.push((line, format!("column \"{column}\": is not UTF-8")));
                 Ok(())
             }
             _ => Err(error),
@@ -146,6 +150,25 @@ impl Sheet {
             text.push(format!("… and {} more", self.bad.len() - SHOWN));
         }
         bail!("{}", text.join("\n"))
+    }
+}
+
+/// Counts lines. The reader does so too, but it names the first of the empty lines before a record.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of a record that comes after all that were asked for before.
+    fn line(&mut self, record: &csv::Position) -> u64 {
+        let from = usize::try_from(record.byte()).unwrap_or(usize::MAX).clamp(self.at, self.bytes.len());
+        let empty = self.bytes[from..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let passed = &self.bytes[self.at..from + empty];
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.at = from + empty;
+        self.line
     }
 }
 

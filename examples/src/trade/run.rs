@@ -95,8 +95,7 @@ pub async fn run(
     let orders = orders::read(file)?;
     staff.check(&orders)?;
     let home = options.home()?;
-    // To say in one line, before anything is begun, what is wrong with the store.
-    drop(options.locks(home.path(), "trade").await?);
+    options.probe(home.path()).await?;
     let books = Books::create(home.path(), &orders, cooldown)?;
     let url = options.url(home.path());
     announce(

@@ -1,0 +1,140 @@
+//! The B rows: a bot must not trade twice inside its cooldown.
+
+use std::time::Duration;
+
+use crate::support::{Ended as _, Scene, damages, program};
+use rstest::rstest;
+
+/// Three bots with eight orders each.
+fn three_bots() -> Scene {
+    Scene::new((0..24).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 3)))
+}
+
+const MANY: &str = "--evaluators 4 --cooldown 40ms --latency 5ms";
+
+#[test]
+fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown() {
+    let scene = three_bots();
+    scene.run(MANY).assert_clean();
+    assert_eq!(scene.findings().offences, []);
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 24);
+}
+
+#[test]
+fn b1_without_locks_it_trades_inside_its_cooldown() {
+    damages(&three_bots(), MANY, |findings| findings.cooldowns() > 0);
+}
+
+#[tokio::test]
+async fn b2_a_second_evaluation_is_refused_at_once() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
+    drop(scene.books(Duration::ZERO));
+    let trading = scene.locks().await.lock("bot/bot-1").acquire().await.expect("a free bot");
+    let mut second = scene.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
+    second.go();
+    second.hears("another trade is in progress");
+    assert!(trading.is_held(), "it was told while the other still traded");
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 0);
+    trading.release().await.expect("held to the end");
+    second.hears("recorded");
+    assert!(second.ends().0.success());
+    assert_eq!(scene.findings().offences, []);
+}
+
+/// Two orders of one bot, for two workers.
+fn two_orders() -> Scene {
+    Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1", "A-2,aurora,BTC-USD,buy,1,100,bot-1"])
+}
+
+// The ttl is so long that nothing lapses within the test: only a release lets the bot trade again.
+#[rstest]
+#[case::success("", "recorded")]
+#[case::error("--fault error", "does not know the order")]
+#[case::panic("--fault panic", "it panicked")]
+#[case::timeout("--fault hang --patience 300ms", "gave up after 300ms")]
+fn b3_a_bot_can_trade_again_after(#[case] fault: &str, #[case] end: &str) {
+    let scene = two_orders();
+    drop(scene.books(Duration::ZERO));
+    let mut first = scene.worker("evaluator", "evaluator-1", "0/2", &format!("--ttl 10m {fault}"));
+    let mut second = scene.worker("evaluator", "evaluator-2", "1/2", "--ttl 10m");
+    first.go();
+    first.hears(end);
+    second.go();
+    for worker in [first, second] {
+        let (status, said) = worker.ends();
+        assert!(status.success(), "{said}");
+    }
+    assert_eq!(scene.findings().offences, []);
+}
+
+#[test]
+fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed() {
+    let scene = two_orders();
+    drop(scene.books(Duration::ZERO));
+    let mut killed = scene.worker("evaluator", "evaluator-1", "0/2", "--ttl 2s --patience 10m --fault hang");
+    let mut other = scene.worker("evaluator", "evaluator-2", "1/2", "--ttl 2s");
+    killed.go();
+    killed.hears("the exchange fails");
+    other.go();
+    other.hears("another trade is in progress");
+    killed.kill();
+    other.hears("lock taken");
+    assert!(other.ends().0.success());
+    assert_eq!(scene.number("SELECT count(*) FROM trades WHERE order_id = 'A-2'"), 1);
+    assert_eq!(
+        scene.number("SELECT fills FROM positions"),
+        1,
+        "nothing of the killed worker's is in the books"
+    );
+}
+
+#[tokio::test]
+async fn b4_different_bots_never_block_each_other() {
+    let scene = Scene::new((0..10).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 2)));
+    drop(scene.books(Duration::ZERO));
+    let trading = scene.locks().await.lock("bot/bot-0").acquire().await.expect("a free bot");
+    let mut worker = scene.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
+    worker.go();
+    scene.wait_for("SELECT count(*) FROM trades WHERE account = 'bot-1'", 5);
+    assert!(trading.is_held(), "bot-1 traded all it had while bot-0 was taken");
+    assert_eq!(scene.number("SELECT count(*) FROM trades WHERE account = 'bot-0'"), 0);
+    trading.release().await.expect("held to the end");
+    let (status, said) = worker.ends();
+    assert!(status.success(), "{said}");
+    assert_eq!(scene.findings().offences, []);
+}
+
+#[tokio::test]
+async fn b5_an_operator_finds_log_lines() {
+    let scene = two_orders();
+    drop(scene.books(Duration::from_millis(50)));
+    let trading = scene.locks().await.lock("bot/bot-1").acquire().await.expect("a free bot");
+    let mut worker = scene.worker("evaluator", "evaluator-1", "0/1", "");
+    worker.go();
+    let refused = worker.hears("refused: another trade is in progress");
+    assert!(refused.contains("evaluator-1") && refused.contains("bot-1"), "{refused}");
+    trading.release().await.expect("held to the end");
+    let taken = worker.hears("lock taken");
+    assert!(taken.contains("bot-1") && taken.contains("token="), "{taken}");
+    let cooling = worker.hears("cooldown remaining");
+    assert!(cooling.contains("bot-1") && cooling.contains("left="), "{cooling}");
+    assert!(worker.ends().0.success());
+}
+
+#[test]
+fn b5_an_operator_has_a_command_that_names_offenders() {
+    let scene = three_bots();
+    let check = || program().arg("check").arg("--data").arg(scene.data()).ended();
+
+    scene.run(MANY).assert_clean();
+    let clean = check();
+    assert_eq!(clean.code, Some(0), "{}{}", clean.out, clean.err);
+    assert!(clean.out.contains("clean"), "{}", clean.out);
+
+    damages(&scene, MANY, |findings| findings.cooldowns() > 0);
+    let broken = check();
+    assert_eq!(broken.code, Some(1), "{}{}", broken.out, broken.err);
+    assert!(broken.out.contains("inside its cooldown of 40 ms"), "{}", broken.out);
+    let named = broken.out.lines().filter(|line| line.contains("inside its cooldown")).count();
+    assert_eq!(named, scene.findings().cooldowns(), "every offender is named");
+}

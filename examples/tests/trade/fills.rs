@@ -1,0 +1,127 @@
+//! The T rows: an order is filled, and its fill arrives twice.
+
+use std::time::Duration;
+
+use crate::support::{Ended as _, Scene, damages};
+
+/// One order, with one worker on each side.
+fn one_order() -> Scene {
+    Scene::new(["A-1,aurora,BTC-USD,buy,0.5,64000,"])
+}
+
+/// Slow enough for both to have looked before either writes.
+const RACE: &str = "--sockets 1 --schedulers 1 --evaluators 0 --latency 20ms";
+
+#[test]
+fn t1_socket_and_scheduler_process_one_order_at_once() {
+    let scene = one_order();
+    let ran = scene.run(RACE);
+    ran.assert_clean();
+    assert_eq!(scene.findings().offences, []);
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
+    assert_eq!(ran.figure("already recorded"), 1, "the loser sees that, and no error");
+    assert_eq!(scene.number("SELECT count(*) FROM refusals"), 0);
+    assert_eq!(scene.number("SELECT token > 0 FROM trades"), 1, "the trade keeps its token");
+}
+
+#[test]
+fn t1_without_locks_the_database_has_to_refuse_the_second() {
+    damages(&one_order(), RACE, |findings| findings.duplicates() == 1);
+}
+
+const TWO_TRADES: [&str; 2] = ["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,3,200,"];
+const ALL_AT_ONCE: &str = "--sockets 2 --schedulers 2 --evaluators 0 --latency 20ms";
+
+#[test]
+fn t2_two_trades_update_one_position_at_once() {
+    let scene = Scene::new(TWO_TRADES);
+    scene.run(ALL_AT_ONCE).assert_clean();
+    assert_eq!(scene.findings().offences, []);
+    assert_eq!(scene.number("SELECT quantity FROM positions"), 4_00000000);
+    assert_eq!(scene.number("SELECT average_price FROM positions"), 175_00000000);
+}
+
+#[test]
+fn t2_without_locks_an_update_is_lost() {
+    damages(&Scene::new(TWO_TRADES), ALL_AT_ONCE, |findings| findings.lost_updates() > 0);
+}
+
+#[test]
+fn t3_a_limit_order_is_filled_end_to_end_by_both() {
+    let scene = one_order();
+    let ran = scene.command(RACE).env("RUST_LOG", "info").ended();
+    ran.assert_clean();
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
+    assert_eq!(scene.number("SELECT quantity FROM positions"), 50_000_000);
+    assert_eq!(scene.number("SELECT average_price FROM positions"), 64_000_00000000);
+    assert!(ran.err.contains("socket-1") && ran.err.contains("scheduler-1"), "both had it:\n{}", ran.err);
+    assert!(ran.err.contains("already recorded"), "{}", ran.err);
+}
+
+#[test]
+fn t4_a_hundred_times_over_there_is_one_trade_an_order() {
+    let scene = one_order();
+    for round in 0..100 {
+        let ran = scene.run("--sockets 1 --schedulers 1 --evaluators 0 --latency 2ms");
+        ran.assert_clean();
+        assert_eq!(scene.number("SELECT count(*) FROM trades"), 1, "round {round}");
+        assert_eq!(ran.figure("already recorded"), 1, "round {round}: {}", ran.out);
+        assert_eq!(scene.findings().offences, [], "round {round}");
+    }
+}
+
+fn one_position() -> Scene {
+    Scene::new((1..=30).map(|n| format!("A-{n},aurora,BTC-USD,buy,{n},{},", 100 + n)))
+}
+
+const TEN_THAT_SKIP: &str = "--sockets 0 --schedulers 10 --evaluators 0 --latency 2ms";
+
+#[test]
+fn t5_ten_workers_on_one_position_skip_and_come_back() {
+    let scene = one_position();
+    let ran = scene.run(TEN_THAT_SKIP);
+    ran.assert_clean();
+    assert!(ran.figure("skipped") > 0, "{}", ran.out);
+    assert_eq!(scene.findings().offences, []);
+    assert_eq!(scene.number("SELECT fills FROM positions"), 30, "every skipped fill is applied in the end");
+    assert_eq!(scene.number("SELECT quantity FROM positions"), 465_00000000, "and none twice");
+    assert_eq!(ran.figure("already recorded"), 30);
+}
+
+#[test]
+fn t5_without_locks_fills_are_lost() {
+    damages(&one_position(), TEN_THAT_SKIP, |findings| findings.lost_updates() > 0);
+}
+
+#[tokio::test]
+async fn t6_eth_and_btc_are_liquidated_on_one_exchange_and_neither_waits_for_the_other() {
+    for (held, free) in [("ETH-USD", "BTC-USD"), ("BTC-USD", "ETH-USD")] {
+        let scene = Scene::new([
+            "E-1,aurora,ETH-USD,buy,2,3000,",
+            "B-1,aurora,BTC-USD,buy,1,64000,",
+            "E-2,aurora,ETH-USD,sell,2,2900,",
+            "B-2,aurora,BTC-USD,sell,1,63000,",
+        ]);
+        let (books, locks) = (scene.books(Duration::ZERO), scene.locks().await);
+        drop(books);
+        let guard = locks.lock(format!("position/aurora/{held}")).acquire().await.expect("a free position");
+        let mut workers = [
+            scene.worker("socket", "socket-1", "0/1", "--ttl 10m"),
+            scene.worker("scheduler", "scheduler-1", "0/1", "--ttl 10m"),
+        ];
+        workers.iter_mut().for_each(|worker| worker.go());
+        let closed = |symbol: &str| {
+            format!("SELECT count(*) FROM positions WHERE symbol = '{symbol}' AND fills = 2 AND quantity = 0")
+        };
+        scene.wait_for(&closed(free), 1);
+        assert_eq!(scene.number(&format!("SELECT count(*) FROM trades WHERE symbol = '{held}'")), 0);
+        assert!(guard.is_held(), "{free} closed while {held} was taken");
+        guard.release().await.expect("held to the end");
+        scene.wait_for(&closed(held), 1);
+        for worker in workers {
+            let (status, said) = worker.ends();
+            assert!(status.success(), "{said}");
+        }
+        assert_eq!(scene.findings().offences, []);
+    }
+}

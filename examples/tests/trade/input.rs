@@ -1,0 +1,138 @@
+//! What is refused before anything runs: in one clear line, or a line for each bad one.
+
+use rstest::rstest;
+
+use crate::support::{Ended as _, Scene, program};
+
+#[rstest]
+#[case::no_number(
+    "A-1,aurora,BTC-USD,buy,1,abc,",
+    r#"orders.csv:3: column "price": "abc" is not a decimal number"#
+)]
+#[case::a_float(
+    "A-1,aurora,BTC-USD,buy,1e3,1,",
+    r#"orders.csv:3: column "quantity": "1e3" is not a decimal number"#
+)]
+#[case::too_fine(
+    "A-1,aurora,BTC-USD,buy,0.000000001,1,",
+    r#"column "quantity": "0.000000001" has more than 8 digits"#
+)]
+#[case::too_large(
+    "A-1,aurora,BTC-USD,buy,1,99999999999999999999,",
+    r#"column "price": "99999999999999999999" is too large"#
+)]
+#[case::nothing("A-1,aurora,BTC-USD,buy,0,1,", r#"orders.csv:3: column "quantity": "0" is not above zero"#)]
+#[case::below_zero("A-1,aurora,BTC-USD,buy,1,-5,", r#"orders.csv:3: column "price": "-5" is not above zero"#)]
+#[case::no_side(
+    "A-1,aurora,BTC-USD,hold,1,1,",
+    r#"orders.csv:3: column "side": "hold" is neither "buy" nor "sell""#
+)]
+#[case::no_id(",aurora,BTC-USD,buy,1,1,", r#"orders.csv:3: column "id": is empty"#)]
+#[case::no_exchange("A-1,,BTC-USD,buy,1,1,", r#"orders.csv:3: column "exchange": is empty"#)]
+#[case::a_slash(
+    "A-1,aurora,BTC/USD,buy,1,1,",
+    r#"orders.csv:3: column "symbol": "BTC/USD" may have letters"#
+)]
+#[case::a_bad_bot(
+    "A-1,aurora,BTC-USD,buy,1,1,bot 1",
+    r#"orders.csv:3: column "bot": "bot 1" may have letters"#
+)]
+#[case::twice("OK-1,aurora,BTC-USD,buy,1,1,", r#"orders.csv:3: column "id": "OK-1" is on line 2 already"#)]
+#[case::too_few("A-1,aurora,BTC-USD,buy,1", "orders.csv:3: 5 columns where there should be 7")]
+#[case::too_many("A-1,aurora,BTC-USD,buy,1,1,,", "orders.csv:3: 8 columns where there should be 7")]
+#[case::after_an_empty_line("\nA-1,aurora,BTC-USD,buy,1,abc,", r#"orders.csv:4: column "price""#)]
+#[case::an_open_quote("\"A-1,aurora,BTC-USD,buy,1,1,", "orders.csv:3: 1 columns where there should be 7")]
+fn a_bad_line_is_named(#[case] line: &str, #[case] error: &str) {
+    let scene = Scene::new(["OK-1,aurora,BTC-USD,buy,1,1,", line]);
+    let ran = scene.run("");
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains(error), "{}", ran.err);
+    assert_eq!(ran.out, "");
+    assert!(!scene.data().exists(), "nothing was begun");
+}
+
+#[test]
+fn all_bad_lines_are_named_and_all_bad_columns_of_a_line() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,hold,x,1,", "A-2,aurora,BTC-USD,buy,1,1,", "A-3,aurora"]);
+    let ran = scene.run("");
+    let named: Vec<_> =
+        ran.err.lines().map(|line| line.rsplit("orders.csv:").next().unwrap_or(line)).collect();
+    assert_eq!(
+        named,
+        [
+            r#"2: column "side": "hold" is neither "buy" nor "sell""#,
+            r#"2: column "quantity": "x" is not a decimal number"#,
+            "4: 2 columns where there should be 7",
+        ]
+    );
+}
+
+#[test]
+fn after_twenty_bad_lines_the_rest_is_counted() {
+    let scene = Scene::new((0..33).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,,")));
+    let ran = scene.run("");
+    assert_eq!(ran.err.lines().count(), 21);
+    assert!(ran.err.ends_with("… and 13 more\n"), "{}", ran.err);
+}
+
+#[rstest]
+#[case::bytes(b"id,exchange,symbol,side,quantity,price,bot\nA-1,\xff,BTC-USD,buy,1,1,\n".as_slice(),
+    r#"orders.csv:2: column "exchange": is not UTF-8"#)]
+#[case::other_columns(
+    b"id,price\n1,2\n",
+    r#"orders.csv:1: the columns are "id,price"; expected "id,exchange"#
+)]
+#[case::nothing(b"", r#"orders.csv:1: the columns are "" "#)]
+#[case::no_orders(b"id,exchange,symbol,side,quantity,price,bot\n", "orders.csv: has no orders")]
+fn a_bad_file_is_refused(#[case] content: &[u8], #[case] error: &str) {
+    let scene = Scene::new::<&str>([]);
+    std::fs::write(scene.file(), content).expect("it is written");
+    let ran = scene.run("");
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains(error.trim_end()), "{}", ran.err);
+}
+
+#[rstest]
+#[case::no_such_file("--orders /nonexistent/orders.csv", "cannot read /nonexistent/orders.csv: No such file")]
+#[case::a_directory("--orders /", "cannot read /: ")]
+#[case::unknown_scheme("--backend redis://me:secret@host", "--backend redis: is not a store known here")]
+#[case::no_scheme("--backend locks.db", "--backend has no scheme; expected sqlite:PATH")]
+#[case::no_path("--backend sqlite:", "--backend sqlite: has no path")]
+#[case::no_directory("--backend sqlite:/nonexistent/locks.db", "open on sqlite: the directory /nonexistent")]
+#[case::nobody_there("--sockets 1 --schedulers 0", "--sockets and --schedulers must be 2 or more together")]
+#[case::no_evaluator("--evaluators 0", "--evaluators must be 1 or more")]
+#[case::nothing_at_once("--at-once 0", "--at-once must be one or more")]
+#[case::a_short_ttl("--ttl 1ms", "ttl")]
+fn what_cannot_run_is_said_in_one_line(#[case] args: &str, #[case] error: &str) {
+    let ran = program().args(args.split_whitespace()).ended();
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.starts_with("error: ") && ran.err.contains(error), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    assert!(!ran.err.contains("secret"), "{}", ran.err);
+    assert_eq!(ran.out, "");
+}
+
+#[test]
+fn books_are_never_overwritten() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,"]);
+    scene.run("").assert_clean();
+    let again = program().arg("--orders").arg(scene.file()).arg("--data").arg(scene.data()).ended();
+    assert_eq!(again.code, Some(2), "{}", again.out);
+    assert!(again.err.contains("books.db is there already"), "{}", again.err);
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
+}
+
+#[rstest]
+#[case::nothing_there(None)]
+#[case::no_database(Some("this is not a database, and long enough to be seen not to be one"))]
+fn a_check_of_no_books_says_so(#[case] content: Option<&str>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("books.db");
+    if let Some(content) = content {
+        std::fs::write(&file, content).expect("it is written");
+    }
+    let ran = program().arg("check").arg("--data").arg(dir.path()).ended();
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("cannot open") && ran.err.lines().count() == 1, "{}", ran.err);
+    assert_eq!(file.exists(), content.is_some(), "a check makes nothing");
+}

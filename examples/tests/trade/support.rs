@@ -1,0 +1,251 @@
+//! Runs the program, or one of its workers, and waits for what it says.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use examples::trade::books::Books;
+use examples::trade::check::{Findings, check};
+use lock_core::Locker;
+use lock_sqlite::Sqlite;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// How long to wait for what must happen: on a busy machine everything takes its time.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The program, with nothing of this process's own settings.
+pub(crate) fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_trade"));
+    program.env_remove("RUST_LOG");
+    program
+}
+
+/// A file of orders, and a place for the data.
+pub(crate) struct Scene {
+    dir: TempDir,
+}
+
+/// What a run said, and how it ended.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Scene {
+    /// `orders` are lines of `id,exchange,symbol,side,quantity,price,bot`.
+    pub(crate) fn new<L: AsRef<str>>(orders: impl IntoIterator<Item = L>) -> Self {
+        let scene = Self { dir: tempfile::tempdir().expect("a temporary directory") };
+        let mut text = "id,exchange,symbol,side,quantity,price,bot\n".to_owned();
+        orders.into_iter().for_each(|line| text += &format!("{}\n", line.as_ref()));
+        std::fs::write(scene.file(), text).expect("the orders are written");
+        scene
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("orders.csv")
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Runs the whole program on the orders, in fresh data.
+    pub(crate) fn run(&self, args: &str) -> Ran {
+        self.command(args).ended()
+    }
+
+    /// The same, not yet started.
+    pub(crate) fn command(&self, args: &str) -> Command {
+        let _ = std::fs::remove_dir_all(self.data());
+        let mut command = program();
+        command.arg("--orders").arg(self.file()).arg("--data").arg(self.data()).args(args.split_whitespace());
+        command
+    }
+
+    /// Makes the books, for workers that are started one by one.
+    pub(crate) fn books(&self, cooldown: Duration) -> Books {
+        std::fs::create_dir_all(self.data()).expect("a directory for the data");
+        let orders = examples::trade::orders::read(&self.file()).expect("good orders");
+        Books::create(&self.data(), &orders, cooldown).expect("new books")
+    }
+
+    /// A client of the locks that the run uses, of the test's own.
+    pub(crate) async fn locks(&self) -> Locker {
+        std::fs::create_dir_all(self.data()).expect("a directory for the data");
+        Locker::new(Sqlite::open(self.data().join("locks.db")).await.expect("a lock file"))
+    }
+
+    /// Starts one worker, which logs everything.
+    pub(crate) fn worker(&self, role: &str, name: &str, seat: &str, args: &str) -> Worker {
+        let mut command = program();
+        command
+            .args(["worker", role, "--name", name])
+            .args(["--of", &seat[seat.len() - 1..], "--seat", &seat[..1]])
+            .arg("--backend")
+            .arg(format!("sqlite:{}", self.data().join("locks.db").display()))
+            .arg("--data")
+            .arg(self.data())
+            .args(args.split_whitespace());
+        Worker::start(command)
+    }
+
+    /// What the checker finds in the books, looking at the file of orders.
+    pub(crate) fn findings(&self) -> Findings {
+        let orders = examples::trade::orders::read(&self.file()).expect("good orders");
+        let books = Books::open(&self.data()).expect("the books");
+        let look = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(check(&books, &orders)).expect("a check")
+        };
+        // On a thread of its own: the test may be inside a runtime.
+        std::thread::scope(|scope| scope.spawn(look).join().expect("no panic"))
+    }
+
+    /// What a query of one number answers.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        query(&self.data(), sql)
+    }
+
+    /// Waits until a query of one number answers this.
+    pub(crate) fn wait_for(&self, sql: &str, number: i64) {
+        let begun = Instant::now();
+        while self.number(sql) != number {
+            assert!(begun.elapsed() < LIMIT, "{sql} is {} and not {number}", self.number(sql));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn query(data: &Path, sql: &str) -> i64 {
+    let db = Connection::open(Books::file(data)).expect("the books");
+    db.busy_timeout(LIMIT).expect("a timeout");
+    db.query_row(sql, [], |row| row.get(0)).expect("an answer")
+}
+
+/// Runs it to its end.
+pub(crate) trait Ended {
+    fn ended(&mut self) -> Ran;
+}
+
+impl Ended for Command {
+    fn ended(&mut self) -> Ran {
+        let output = self.output().expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    /// The figure of a line of the table.
+    pub(crate) fn figure(&self, name: &str) -> usize {
+        let line = self.out.lines().find_map(|line| line.strip_prefix(name));
+        let figure = line.and_then(|rest| rest.split_whitespace().next());
+        let figure = figure.unwrap_or_else(|| panic!("no {name:?} in\n{}{}", self.out, self.err));
+        figure.replace(',', "").parse().expect("a figure")
+    }
+
+    /// Panics unless it ended well and said nothing of trouble.
+    pub(crate) fn assert_clean(&self) {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        assert_eq!(self.figure("errors"), 0, "{}{}", self.out, self.err);
+        assert!(self.out.contains("clean"), "{}", self.out);
+        for word in ["ERROR", "WARN", "panicked"] {
+            assert!(!self.err.contains(word), "{}", self.err);
+        }
+    }
+}
+
+/// Panics if nothing at all is wrong in the books after twenty runs.
+pub(crate) fn damages(scene: &Scene, args: &str, damaged: impl Fn(&Findings) -> bool) {
+    for _ in 0..20 {
+        let ran = scene.run(&format!("{args} --no-locks"));
+        if damaged(&scene.findings()) {
+            assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+            assert!(ran.out.contains("BROKEN"), "{}", ran.out);
+            return;
+        }
+    }
+    panic!("twenty bare runs did no damage");
+}
+
+/// One worker process, on its own.
+pub(crate) struct Worker {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    heard: Vec<String>,
+}
+
+impl Worker {
+    fn start(mut command: Command) -> Self {
+        command.env("RUST_LOG", "info").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the worker starts");
+        let (tell, lines) = channel();
+        listen(child.stdout.take().expect("a pipe"), tell.clone());
+        listen(child.stderr.take().expect("a pipe"), tell);
+        let stdin = child.stdin.take();
+        let mut worker = Self { child, stdin, lines, heard: Vec::new() };
+        worker.hears("ready");
+        worker
+    }
+
+    pub(crate) fn go(&mut self) {
+        self.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("the worker listens");
+    }
+
+    /// Waits for a line with `text`, said or logged, and answers it.
+    pub(crate) fn hears(&mut self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let left = LIMIT.saturating_sub(begun.elapsed());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no {text:?} in\n{}", self.heard.join("\n"));
+            };
+            self.heard.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Waits for its end, and answers all that it said.
+    pub(crate) fn ends(mut self) -> (ExitStatus, String) {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(begun.elapsed() < LIMIT, "it does not end:\n{}", self.heard.join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.heard.extend(self.lines.iter());
+        (status, self.heard.join("\n"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(pipe: impl Read + Send + 'static, tell: Sender<String>) {
+    let read = move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if tell.send(line).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::spawn(read);
+}

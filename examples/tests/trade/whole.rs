@@ -1,0 +1,120 @@
+//! The whole run: on the orders that are shipped, and when it is stopped.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lock_core::Token;
+
+use crate::support::{Ended as _, LIMIT, Scene, program};
+use examples::trade::books::Books;
+use examples::trade::entry::{Entry, Written};
+use examples::trade::orders;
+
+#[test]
+fn the_shipped_orders_come_out_right_and_nothing_is_left_behind() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let ran = program().env("TMPDIR", temporary.path()).ended();
+    ran.assert_clean();
+    assert_eq!(ran.figure("orders"), 3000);
+    assert_eq!(ran.figure("trades recorded"), 3000);
+    assert_eq!(ran.figure("already recorded"), 2880);
+    assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
+}
+
+#[test]
+fn without_locks_the_shipped_orders_come_out_wrong() {
+    let ran = program().arg("--no-locks").ended();
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    assert!(ran.figure("duplicates") + ran.figure("lost updates") > 0, "{}", ran.out);
+    assert!(ran.out.contains("BROKEN"), "{}", ran.out);
+}
+
+/// Long enough not to end by itself.
+const LONG: &str = "--latency 10m --patience 1h";
+
+#[test]
+fn an_interrupted_run_stops_its_workers_and_leaves_nothing() {
+    for signal in ["INT", "TERM"] {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let mut command = program();
+        command.args(LONG.split_whitespace()).env("TMPDIR", temporary.path());
+        let parent = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let workers = workers_of(parent.id());
+        kill(signal, parent.id());
+        let output = parent.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(130), "{said}");
+        assert!(said.contains("interrupted"), "{said}");
+        assert_eq!(alive(&workers), 0);
+        assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
+    }
+}
+
+#[test]
+fn workers_end_when_their_parent_is_killed() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,bot-1"]);
+    let mut command = scene.command(LONG);
+    let mut parent = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let workers = workers_of(parent.id());
+    parent.kill().expect("it can be killed");
+    parent.wait().expect("it ends");
+    let begun = Instant::now();
+    while alive(&workers) > 0 {
+        assert!(begun.elapsed() < LIMIT, "workers outlive their parent");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test]
+async fn a_position_refuses_a_token_lower_than_one_it_has_seen() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,"]);
+    let books = scene.books(Duration::ZERO);
+    let [first, second] = &orders::read(&scene.file()).expect("good orders")[..] else {
+        panic!("two orders")
+    };
+    let entry = |order: &orders::Order, token| Entry {
+        order: order.clone(),
+        position: examples::trade::position::Position { fills: 1, ..Default::default() },
+        worker: "socket-1".into(),
+        token: Some(Token::new(token)),
+    };
+    assert_eq!(books.write(entry(first, 8)).await.expect("an answer"), Written::Recorded);
+    assert_eq!(books.write(entry(second, 7)).await.expect("an answer"), Written::Stale);
+    assert_eq!(books.write(entry(first, 7)).await.expect("an answer"), Written::Stale, "and is no duplicate");
+    assert_eq!(books.write(entry(first, 9)).await.expect("an answer"), Written::Duplicate);
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 1, "nothing was written");
+    assert_eq!(scene.number("SELECT token FROM positions"), 8);
+    let orders = books.orders().await.expect("orders");
+    assert_eq!(orders, orders::read(&scene.file()).expect("good orders"), "the books know what was read");
+    drop(Books::open(&scene.data()).expect("a second connection"));
+}
+
+/// Waits until there are all six of them.
+fn workers_of(parent: u32) -> Vec<u32> {
+    let begun = Instant::now();
+    loop {
+        let output =
+            Command::new("ps").args(["-o", "pid=", "--ppid", &parent.to_string()]).output().expect("ps");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let workers: Vec<u32> = text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        if workers.len() == 6 {
+            return workers;
+        }
+        assert!(begun.elapsed() < LIMIT, "only {workers:?} were started");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn kill(signal: &str, process: u32) {
+    let status = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
+    assert!(status.expect("kill").success());
+}
+
+fn alive(processes: &[u32]) -> usize {
+    processes.iter().filter(|process| Path::new(&format!("/proc/{process}")).exists()).count()
+}
+
+fn entries(dir: &Path) -> usize {
+    std::fs::read_dir(dir).expect("the directory").count()
+}
