@@ -2,6 +2,7 @@
 //!
 //! How it is locked is `examples/src/trade/guarded.rs`.
 
+use std::mem::discriminant;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use examples::{logging, table, workers};
 use humantime::{format_duration, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How many offences are shown.
-const SHOWN: usize = 10;
+/// How many offences of a kind a run shows; `check` shows all.
+const SHOWN: usize = 3;
 
 /// A fill arrives twice, and a bot is evaluated by everybody: each trade must happen once.
 ///
@@ -135,17 +136,20 @@ async fn start(asked: Run) -> Result<ExitCode> {
     let Run { orders, options, sockets, schedulers, evaluators, cooldown, pace } = asked;
     ensure!(pace.at_once >= 1, "--at-once must be one or more");
     logging::start("warn");
+    let interrupted = interruption()?;
     let staff = Staff { sockets, schedulers, evaluators };
-    let Some(outcome) = run(&orders, &options, staff, cooldown, &pace.to_args(), interrupted()).await? else {
+    let Some(outcome) = run(&orders, &options, staff, cooldown, &pace.to_args(), interrupted).await? else {
         eprintln!("interrupted: the workers have been stopped");
         return Ok(ExitCode::from(130));
     };
     print!("{}", outcome.table);
     outcome.casualties.iter().for_each(|casualty| println!("{casualty}"));
     let offences = &outcome.findings.offences;
-    offences.iter().take(SHOWN).for_each(|offence| println!("{offence}"));
-    if offences.len() > SHOWN {
-        println!("… and {} more", table::grouped(offences.len() - SHOWN));
+    for alike in offences.chunk_by(|one, next| discriminant(one) == discriminant(next)) {
+        alike.iter().take(SHOWN).for_each(|offence| println!("{offence}"));
+        if alike.len() > SHOWN {
+            println!("… and {} more like it", table::grouped(alike.len() - SHOWN));
+        }
     }
     Ok(verdict(offences, &outcome.casualties))
 }
@@ -185,11 +189,16 @@ async fn serve(worker: Worker) -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn interrupted() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+/// Completes when somebody wants this to end. Listens from now on, not only once it is awaited.
+fn interruption() -> Result<impl Future<Output = ()>> {
+    let mut pressed = signal(SignalKind::interrupt())?;
+    let mut ended = signal(SignalKind::terminate())?;
+    let mut closed = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = pressed.recv() => {}
+            _ = ended.recv() => {}
+            _ = closed.recv() => {}
+        }
+    })
 }

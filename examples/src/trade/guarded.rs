@@ -90,7 +90,9 @@ impl Desk {
             info!(order = order.id, position, "skipped: the position is busy");
             return Ok(Answer::Skipped);
         };
-        self.in_time(guard.run(async |guard| self.record(order, guard.token_of(&position)).await)).await
+        let token = guard.token_of(&position);
+        info!(order = order.id, position, token = token.map(Token::get), "lock taken");
+        self.in_time(guard.run(async |_| self.record(order, token).await)).await
     }
 
     /// Lets a bot trade, unless it did so a moment ago: the cooldown is checked *inside* the lock.

@@ -90,7 +90,7 @@ pub async fn run(
     staff: Staff,
     cooldown: Duration,
     work: &[String],
-    interrupted: impl Future<Output = Result<()>>,
+    interrupted: impl Future<Output = ()>,
 ) -> Result<Option<Outcome>> {
     let orders = orders::read(file)?;
     staff.check(&orders)?;
@@ -110,7 +110,7 @@ pub async fn run(
     let mut crew = Crew::start(staff.jobs(&common))?;
     let watched = tokio::select! {
         watched = watch(&mut crew, &mut tally) => watched.map(|()| true),
-        stopped = interrupted => stopped.map(|()| false),
+        () = interrupted => Ok(false),
     };
     crew.stop().await;
     tally.progress.finish_and_clear();

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::support::{Ended as _, Scene, damages};
 
+/// Quantities and prices are stored as hundred-millionths.
+const ONE: i64 = 100_000_000;
+
 /// One order, with one worker on each side.
 fn one_order() -> Scene {
     Scene::new(["A-1,aurora,BTC-USD,buy,0.5,64000,"])
@@ -37,8 +40,8 @@ fn t2_two_trades_update_one_position_at_once() {
     let scene = Scene::new(TWO_TRADES);
     scene.run(ALL_AT_ONCE).assert_clean();
     assert_eq!(scene.findings().offences, []);
-    assert_eq!(scene.number("SELECT quantity FROM positions"), 4_00000000);
-    assert_eq!(scene.number("SELECT average_price FROM positions"), 175_00000000);
+    assert_eq!(scene.number("SELECT quantity FROM positions"), 4 * ONE);
+    assert_eq!(scene.number("SELECT average_price FROM positions"), 175 * ONE);
 }
 
 #[test]
@@ -52,8 +55,8 @@ fn t3_a_limit_order_is_filled_end_to_end_by_both() {
     let ran = scene.command(RACE).env("RUST_LOG", "info").ended();
     ran.assert_clean();
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
-    assert_eq!(scene.number("SELECT quantity FROM positions"), 50_000_000);
-    assert_eq!(scene.number("SELECT average_price FROM positions"), 64_000_00000000);
+    assert_eq!(scene.number("SELECT quantity FROM positions"), ONE / 2);
+    assert_eq!(scene.number("SELECT average_price FROM positions"), 64_000 * ONE);
     assert!(ran.err.contains("socket-1") && ran.err.contains("scheduler-1"), "both had it:\n{}", ran.err);
     assert!(ran.err.contains("already recorded"), "{}", ran.err);
 }
@@ -84,7 +87,7 @@ fn t5_ten_workers_on_one_position_skip_and_come_back() {
     assert!(ran.figure("skipped") > 0, "{}", ran.out);
     assert_eq!(scene.findings().offences, []);
     assert_eq!(scene.number("SELECT fills FROM positions"), 30, "every skipped fill is applied in the end");
-    assert_eq!(scene.number("SELECT quantity FROM positions"), 465_00000000, "and none twice");
+    assert_eq!(scene.number("SELECT quantity FROM positions"), 465 * ONE, "and none twice");
     assert_eq!(ran.figure("already recorded"), 30);
 }
 

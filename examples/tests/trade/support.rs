@@ -11,6 +11,7 @@ use examples::trade::check::{Findings, check};
 use lock_core::Locker;
 use lock_sqlite::Sqlite;
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long to wait for what must happen: on a busy machine everything takes its time.
@@ -210,6 +211,10 @@ impl Worker {
                 return line;
             }
         }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is there");
     }
 
     pub(crate) fn kill(&mut self) {

@@ -1,10 +1,11 @@
 //! The whole run: on the orders that are shipped, and when it is stopped.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lock_core::Token;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Ended as _, LIMIT, Scene, program};
 use examples::trade::books::Books;
@@ -35,13 +36,13 @@ const LONG: &str = "--latency 10m --patience 1h";
 
 #[test]
 fn an_interrupted_run_stops_its_workers_and_leaves_nothing() {
-    for signal in ["INT", "TERM"] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let temporary = tempfile::tempdir().expect("a directory");
         let mut command = program();
         command.args(LONG.split_whitespace()).env("TMPDIR", temporary.path());
         let parent = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let workers = workers_of(parent.id());
-        kill(signal, parent.id());
+        kill_process(Pid::from_child(&parent), signal).expect("it is there");
         let output = parent.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(130), "{said}");
@@ -53,7 +54,9 @@ fn an_interrupted_run_stops_its_workers_and_leaves_nothing() {
 
 #[test]
 fn workers_end_when_their_parent_is_killed() {
-    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,bot-1"]);
+    // Work for every one of the six.
+    let orders = ["", "", "bot-1", "bot-1"].iter().enumerate();
+    let scene = Scene::new(orders.map(|(n, bot)| format!("A-{n},aurora,BTC-USD,buy,1,100,{bot}")));
     let mut command = scene.command(LONG);
     let mut parent = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let workers = workers_of(parent.id());
@@ -64,6 +67,25 @@ fn workers_end_when_their_parent_is_killed() {
         assert!(begun.elapsed() < LIMIT, "workers outlive their parent");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn a_worker_that_was_stopped_beyond_its_ttl_learns_that_it_lost() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,"]);
+    drop(scene.books(Duration::ZERO));
+    let mut stopped = scene.worker("socket", "socket-1", "0/1", "--ttl 1s --patience 10m --fault hang");
+    let mut other = scene.worker("socket", "socket-2", "0/1", "--ttl 10m");
+    stopped.go();
+    stopped.hears("the exchange fails");
+    stopped.signal(Signal::STOP);
+    other.go();
+    other.hears("recorded");
+    assert!(other.ends().0.success());
+    stopped.signal(Signal::CONT);
+    stopped.hears("the lock was lost");
+    stopped.hears("already recorded");
+    assert!(stopped.ends().0.success());
+    assert_eq!(scene.findings().offences, []);
 }
 
 #[tokio::test]
@@ -94,10 +116,8 @@ async fn a_position_refuses_a_token_lower_than_one_it_has_seen() {
 fn workers_of(parent: u32) -> Vec<u32> {
     let begun = Instant::now();
     loop {
-        let output =
-            Command::new("ps").args(["-o", "pid=", "--ppid", &parent.to_string()]).output().expect("ps");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let workers: Vec<u32> = text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        let workers: Vec<u32> =
+            processes().filter(|(_, parent_of)| *parent_of == parent).map(|(pid, _)| pid).collect();
         if workers.len() == 6 {
             return workers;
         }
@@ -106,13 +126,22 @@ fn workers_of(parent: u32) -> Vec<u32> {
     }
 }
 
-fn kill(signal: &str, process: u32) {
-    let status = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
-    assert!(status.expect("kill").success());
+/// Every process that runs, and its parent.
+fn processes() -> impl Iterator<Item = (u32, u32)> {
+    let all = std::fs::read_dir("/proc").expect("a /proc").flatten();
+    all.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The name of the program stands in brackets before, and may have any character.
+        let (_, after) = stat.rsplit_once(')')?;
+        let mut fields = after.split_whitespace();
+        let ended = fields.next()? == "Z";
+        (!ended).then_some((pid, fields.next()?.parse().ok()?))
+    })
 }
 
-fn alive(processes: &[u32]) -> usize {
-    processes.iter().filter(|process| Path::new(&format!("/proc/{process}")).exists()).count()
+fn alive(workers: &[u32]) -> usize {
+    processes().filter(|(process, _)| workers.contains(process)).count()
 }
 
 fn entries(dir: &Path) -> usize {
