@@ -7,7 +7,7 @@ use lock_core::{Claim, Mode, Ownership};
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, Since, is_free, permit, renew, until_free, wins};
+use crate::asking::{AT_ONCE, Since, answered, is_free, permit, renew, until_free, wins};
 use crate::patience::LONG;
 use crate::world::{busy, granted, held, lost};
 
@@ -234,18 +234,23 @@ async fn nobody_owns_what_is_kept(world: World) {
     released.lasted(world.ttl());
 }
 
-/// The owner of what is kept queues behind it as anybody does.
+/// The owner of what is kept queues behind it as anybody does, and has its place when that lapses.
 async fn the_owner_waits_for_what_is_kept_as_anybody(world: World) {
     let [here, there] = world.clients().await;
     let key = world.key("a");
-    let claim = world.lasting(&key).queued();
+    let (claim, next) = (world.lasting(&key).queued(), world.lasting(&key).queued());
     let first = granted(here.acquire(&claim).await).token;
     let released = Since::now();
     held(here.release(&claim, world.ttl()).await);
+    answered(here.acquire(&claim).await);
+    busy(there.acquire(&next).await);
     let second = wins(&here, &claim).await.token;
     released.lasted(world.ttl());
     assert!(second > first, "{second} after {first}");
-    busy(there.acquire(&world.lasting(&key)).await);
+    busy(there.acquire(&next).await);
+    held(renew(&here, &claim).await);
+    held(here.release(&claim, AT_ONCE).await);
+    granted(there.acquire(&next).await);
 }
 
 /// What is kept of a holder stays where it was in the queue: ahead of those who waited.
