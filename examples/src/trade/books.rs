@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use lock_core::Token;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::decimal::Decimal;
@@ -93,21 +94,28 @@ impl Books {
         .await
     }
 
-    /// The position that the order moves.
+    /// The position that the order moves; `None` if it has seen a higher token.
+    ///
+    /// The fence goes up with the look, not only with the write: whoever held the lock before cannot write any more
+    /// what would be missing from what is read here.
     ///
     /// # Errors
     ///
     /// The database's.
-    pub async fn position(&self, order: &Order) -> Result<Position> {
+    pub async fn position(&self, order: &Order, token: Option<Token>) -> Result<Option<Position>> {
         let order = order.clone();
         self.call(move |db| {
+            let place = params![order.account(), order.exchange, order.symbol, token.map(stored)];
+            if token.is_some() {
+                return db.prepare_cached(include_str!("fence.sql"))?.query_row(place, position).optional();
+            }
             db.prepare_cached(
                 "SELECT quantity, average_price, fills FROM positions
-                 WHERE account = ?1 AND exchange = ?2 AND symbol = ?3",
+                 WHERE account = ?1 AND exchange = ?2 AND symbol = ?3 AND ?4 IS NULL",
             )?
-            .query_row(params![order.account(), order.exchange, order.symbol], position)
+            .query_row(place, position)
             .optional()
-            .map(Option::unwrap_or_default)
+            .map(|found| Some(found.unwrap_or_default()))
         })
         .await
     }
@@ -150,6 +158,11 @@ impl Books {
         let run = move || query(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(run).await?.context("the books")
     }
+}
+
+/// A token as SQLite keeps it.
+pub(crate) fn stored(token: Token) -> i64 {
+    i64::try_from(token.get()).expect("a token is below 2^53")
 }
 
 fn connect(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {

@@ -3,6 +3,7 @@
 use lock_core::Token;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use crate::trade::books::stored;
 use crate::trade::orders::Order;
 use crate::trade::position::Position;
 
@@ -49,7 +50,7 @@ impl Entry {
 /// What one transaction does to record a trade.
 fn write(tx: &Connection, entry: &Entry) -> rusqlite::Result<Written> {
     let order = &entry.order;
-    let token = entry.token.map(|token| i64::try_from(token.get()).expect("a token is below 2^53"));
+    let token = entry.token.map(stored);
     if is_stale(tx, order, token)? {
         return Ok(Written::Stale);
     }

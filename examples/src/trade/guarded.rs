@@ -131,7 +131,7 @@ impl Desk {
             info!(order = order.id, "already recorded");
             return Ok(Answer::AlreadyRecorded);
         }
-        let position = self.books.position(order).await?;
+        let Some(position) = self.books.position(order, token).await? else { return Ok(Self::stale(order)) };
         self.exchange.confirm(order).await?;
         let position =
             position.after(order).with_context(|| format!("{}: the position is too large", order.id))?;
@@ -145,15 +145,13 @@ impl Desk {
                 warn!(order = order.id, "duplicate: the database refused a second trade");
                 Ok(Answer::Duplicate)
             }
-            Written::Stale => {
-                warn!(
-                    order = order.id,
-                    token = token.map(Token::get),
-                    "too late: the position has seen a higher token"
-                );
-                Ok(Answer::Stale)
-            }
+            Written::Stale => Ok(Self::stale(order)),
         }
+    }
+
+    fn stale(order: &Order) -> Answer {
+        warn!(order = order.id, "too late: the position has seen a higher token");
+        Answer::Stale
     }
 }
 

@@ -155,8 +155,7 @@ impl Tally {
         let looks: usize = orders.iter().map(|order| if order.bot.is_some() { 1 } else { 2 }).sum();
         let shown = std::io::stderr().is_terminal() && !logging::asked_for();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style =
-            ProgressStyle::with_template("{elapsed:>3} {wide_bar} {human_pos}/{human_len} arrivals {msg}");
+        let style = ProgressStyle::with_template("{elapsed:>3} {bar:40} {human_pos}/{human_len} arrivals");
         let progress = ProgressBar::with_draw_target(Some(looks as u64), target)
             .with_style(style.expect("the template is well formed"));
         Self { words: BTreeMap::new(), casualties: Vec::new(), progress }

@@ -104,9 +104,18 @@ async fn a_position_refuses_a_token_lower_than_one_it_has_seen() {
     assert_eq!(books.write(entry(first, 8)).await.expect("an answer"), Written::Recorded);
     assert_eq!(books.write(entry(second, 7)).await.expect("an answer"), Written::Stale);
     assert_eq!(books.write(entry(first, 7)).await.expect("an answer"), Written::Stale, "and is no duplicate");
-    assert_eq!(books.write(entry(first, 9)).await.expect("an answer"), Written::Duplicate);
+    assert_eq!(books.write(entry(first, 8)).await.expect("an answer"), Written::Duplicate);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1, "nothing was written");
     assert_eq!(scene.number("SELECT token FROM positions"), 8);
+    let seen = books.position(second, Some(Token::new(10))).await.expect("an answer");
+    assert_eq!(seen.expect("the highest token").fills, 1);
+    assert_eq!(
+        books.position(second, Some(Token::new(9))).await.expect("an answer"),
+        None,
+        "too late to look"
+    );
+    let written = books.write(entry(second, 9)).await.expect("an answer");
+    assert_eq!(written, Written::Stale, "nor to write what the later one has not seen");
     let orders = books.orders().await.expect("orders");
     assert_eq!(orders, orders::read(&scene.file()).expect("good orders"), "the books know what was read");
     drop(Books::open(&scene.data()).expect("a second connection"));
