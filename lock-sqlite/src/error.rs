@@ -12,11 +12,15 @@ pub(crate) const NAME: &str = "sqlite";
 pub(crate) fn explain(error: rusqlite::Error, path: &Path) -> Error {
     let file = path.display();
     let (kind, message) = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => (
             ErrorKind::Unavailable,
-            format!("{file} is busy: another process has held its write lock too long"),
+            format!(
+                "{file} is busy: somebody has held its write lock for seconds; keep transactions on it short"
+            ),
         ),
-        Some(ErrorCode::DiskFull) => (ErrorKind::Unavailable, format!("the disk of {file} is full")),
+        Some(ErrorCode::DiskFull) => {
+            (ErrorKind::Unavailable, format!("the disk of {file} is full: make room"))
+        }
         Some(ErrorCode::SystemIoFailure) => {
             (ErrorKind::Unavailable, format!("reading or writing {file} failed: {error}"))
         }
@@ -29,8 +33,13 @@ pub(crate) fn explain(error: rusqlite::Error, path: &Path) -> Error {
         Some(ErrorCode::CannotOpen) => {
             (ErrorKind::Backend, format!("{file} cannot be opened: its directory must exist and be writable"))
         }
-        Some(ErrorCode::NotADatabase) => (ErrorKind::Backend, format!("{file} is not a SQLite database")),
-        Some(ErrorCode::DatabaseCorrupt) => (ErrorKind::Backend, format!("{file} is damaged: {error}")),
+        Some(ErrorCode::NotADatabase) => {
+            (ErrorKind::Backend, format!("{file} is not a SQLite database: give it another path"))
+        }
+        Some(ErrorCode::DatabaseCorrupt) => (
+            ErrorKind::Backend,
+            format!("{file} is damaged: remove it, or restore it, while no process has it open ({error})"),
+        ),
         _ => (ErrorKind::Backend, format!("{file}: {error}")),
     };
     Error::new(kind, message).with_source(error)

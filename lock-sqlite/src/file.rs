@@ -39,6 +39,23 @@ thread_local! {
     static PATIENCE: Cell<Patience> = const { Cell::new(Patience::Some) };
 }
 
+/// A transaction that failed, and where: that says what may have happened.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) at: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Before any step: nothing happened, and no call is to blame.
+    Start,
+    /// In a step: nothing happened, for one call's sake.
+    Step,
+    /// In the commit: it is not known what happened.
+    Commit,
+}
+
 /// The lock file, open.
 #[derive(Debug)]
 pub(crate) struct File {
@@ -54,8 +71,8 @@ pub(crate) struct File {
 #[derive(Debug)]
 struct Open {
     db: Connection,
-    /// Device and inode: what the path meant when it was opened.
-    identity: (u64, u64),
+    /// Device and inode: what the path meant before it was opened; `None` if there was nothing.
+    identity: Option<(u64, u64)>,
 }
 
 impl File {
@@ -70,25 +87,38 @@ impl File {
         Ok(file)
     }
 
-    /// Runs steps in one transaction. If it fails, nothing happened, or it is not known what: then the connection is
-    /// discarded with everything it believed.
+    /// Runs steps in one transaction. Unless the file was busy, a failure discards the connection with everything it
+    /// believed.
     pub(crate) fn transaction<T>(
         &mut self,
         bell: &str,
         patience: Patience,
         work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        self.connect()?;
-        self.written += 1;
+    ) -> Result<T, Failure> {
         PATIENCE.set(patience);
+        let at_start = |error| Failure { error, at: Stage::Start };
+        if patience == Patience::None && !self.is_current() {
+            let message = format!("{} has to be opened anew", self.path.display());
+            return Err(at_start(Error::new(ErrorKind::Unavailable, message)));
+        }
+        self.connect().map_err(at_start)?;
+        self.written += 1;
         let Some(open) = &mut self.open else { unreachable!("connected above") };
         let outcome = in_transaction(&mut open.db, &self.boot, bell, &mut self.swept, work);
-        outcome.map_err(|error| {
+        outcome.map_err(|(error, at)| {
             if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
                 self.open = None;
             }
-            explain(error, &self.path)
+            Failure { error: self.explain_at(at, error), at }
         })
+    }
+
+    fn explain_at(&self, at: Stage, error: rusqlite::Error) -> Error {
+        if at != Stage::Commit {
+            return explain(error, &self.path);
+        }
+        let message = format!("it is not known what was written to {}: {error}", self.path.display());
+        Error::new(ErrorKind::Unavailable, message).with_source(error)
     }
 
     /// Whether a transaction takes no longer than a write to the page cache: no flush is due.
@@ -107,12 +137,20 @@ impl File {
         }
     }
 
-    /// Makes sure of a connection to what the path means now: two processes must never lock in two files.
+    /// Whether there is a connection, to what the path means now: two processes must never lock in two files.
+    fn is_current(&self) -> bool {
+        let opened = self.open.as_ref().and_then(|open| open.identity);
+        opened.is_some() && opened == identity(&self.path)
+    }
+
+    /// Makes sure of a current connection.
     fn connect(&mut self) -> Result<()> {
-        if self.open.as_ref().is_some_and(|open| identity(&self.path).ok() == Some(open.identity)) {
+        if self.is_current() {
             return Ok(());
         }
         self.open = None;
+        // Asked before, so that a file that changes meanwhile, or is new, is opened once more.
+        let identity = identity(&self.path);
         let explained = |error| explain(error, &self.path);
         let mut db = connect(&self.path, self.full_sync).map_err(explained)?;
         migrate(&mut db).map_err(explained)?.map_or(Ok(()), |version| {
@@ -122,17 +160,13 @@ impl File {
             );
             Err(Error::new(ErrorKind::Unsupported, message))
         })?;
-        let identity = identity(&self.path).map_err(|error| {
-            let message = format!("{} cannot be read: {error}", self.path.display());
-            Error::new(ErrorKind::Unavailable, message).with_source(error)
-        })?;
         self.open = Some(Open { db, identity });
         Ok(())
     }
 }
 
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
-    fs::metadata(path).map(|file| (file.dev(), file.ino()))
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|file| (file.dev(), file.ino())).ok()
 }
 
 fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
@@ -201,11 +235,24 @@ fn in_transaction<T>(
     bell: &str,
     swept: &mut i64,
     work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
+) -> Result<T, (rusqlite::Error, Stage)> {
+    let begin = TransactionBehavior::Immediate;
+    let tx = db.transaction_with_behavior(begin).map_err(|error| (error, Stage::Start))?;
+    let answer = in_steps(&tx, boot, bell, swept, work).map_err(|error| (error, Stage::Step))?;
+    tx.commit().map_err(|error| (error, Stage::Commit))?;
+    Ok(answer)
+}
+
+fn in_steps<T>(
+    db: &Connection,
+    boot: &Boot,
+    bell: &str,
+    swept: &mut i64,
+    work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let meta = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-    let (of_boot, last) = tx.prepare_cached("SELECT boot, last FROM lock_meta")?.query_row([], meta)?;
-    let mut steps = Steps { db: &tx, now: boot.now(), last, bell };
+    let (of_boot, last) = db.prepare_cached("SELECT boot, last FROM lock_meta")?.query_row([], meta)?;
+    let mut steps = Steps { db, now: boot.now(), last, bell };
     if of_boot != boot.id {
         steps.begin_boot(&boot.id)?;
     }
@@ -216,8 +263,10 @@ fn in_transaction<T>(
         *swept = now;
     }
     if next != last {
-        tx.prepare_cached("UPDATE lock_meta SET last = ?1")?.execute([next])?;
+        db.prepare_cached("UPDATE lock_meta SET last = ?1")?.execute([next])?;
     }
-    tx.commit()?;
     Ok(answer)
 }
+
+#[cfg(test)]
+mod tests;

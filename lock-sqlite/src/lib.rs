@@ -180,6 +180,12 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     if let Ok(whole) = path.canonicalize() {
         return Ok(whole);
     }
+    if path.is_symlink() {
+        return invalid(format!(
+            "{} is a link to nothing; make the file, or give its own path",
+            path.display()
+        ));
+    }
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let resolved = directory.canonicalize().map_err(|error| {
         let message = format!("the directory {} cannot be opened: {error}", directory.display());

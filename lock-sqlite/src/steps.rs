@@ -1,11 +1,20 @@
 //! The model in SQL: what one call does inside a transaction.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lock_core::{Attempt, Busy, Claim, Grant, Mode, Ownership, Room, Token};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::clock::{nanos, wall_micros};
+
+// CROSS JOIN keeps the order whatever ANALYZE may have found: a few queued claims are looked up among all.
+const NEWEST_FIRST: &str = "SELECT q.number, q.mode, q.owner, c.expires
+    FROM lock_queue q CROSS JOIN lock_claims c USING (owner)
+    WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number DESC";
+const OLDEST_FIRST: &str = "SELECT q.number, q.mode, q.owner, c.expires
+    FROM lock_queue q CROSS JOIN lock_claims c USING (owner)
+    WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number";
 
 /// A claim whose turn it is: whom to ring, and with what.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,50 +137,50 @@ impl Steps<'_> {
         Ok(first)
     }
 
-    /// For one key, walking back from the claim. The first lapse of any that conflict, not that of the one just ahead:
-    /// that one may be released meanwhile, which rings nobody while a dead one before it has not lapsed.
+    /// For one key: walks back from the claim until there is no room, so that a long queue costs no more than a short
+    /// one. Then the oldest claim counts too: those between may leave, which rings nobody while it is there, and it
+    /// may be dead.
     fn lapse_on(&self, key: &str, mode: Mode, number: i64, lapsed: &mut Vec<Vec<u8>>) -> Result<Option<i64>> {
-        let sql =
-            "SELECT q.number, q.mode, q.owner, c.expires FROM lock_queue q JOIN lock_claims c USING (owner)
-                   WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number DESC";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query(params![key, number])?;
         let (mut room, mut first) = (Room::default(), i64::MAX);
-        while let Some(row) = rows.next()? {
-            let ahead = Queued::read(row)?;
+        self.walk(NEWEST_FIRST, key, number, |ahead| {
             if ahead.expires <= self.now {
                 lapsed.push(ahead.owner);
-                continue;
+                return true;
             }
-            match (ahead.mode, mode) {
-                (Mode::Shared, Mode::Shared) => continue,
-                _ => first = first.min(ahead.expires),
+            if (ahead.mode, mode) != (Mode::Shared, Mode::Shared) {
+                first = first.min(ahead.expires);
             }
             room.add(ahead.mode);
+            room.fits(mode)
+        })?;
+        if room.fits(mode) {
+            return Ok(None);
         }
-        Ok((!room.fits(mode)).then_some(first))
+        self.walk_unlapsed(key, number, |oldest| {
+            first = first.min(oldest.expires);
+            false
+        })?;
+        Ok(Some(first))
     }
 
-    /// The claims whose turn it is once `number` is gone, and not before.
+    /// The claims whose turn it is once `number` is gone, and not before; oldest first.
     fn turns_without(&self, claim: &Claim, number: i64) -> Result<Vec<Turn>> {
-        let mut owners: Vec<Vec<u8>> = Vec::new();
+        let mut freed: BTreeMap<(i64, Vec<u8>), Vec<&str>> = BTreeMap::new();
         for key in claim.keys() {
-            for owner in self.freed_on(key.as_str(), number)? {
-                if !owners.contains(&owner) {
-                    owners.push(owner);
-                }
+            for next in self.freed_on(key.as_str(), number)? {
+                freed.entry(next).or_default().push(key.as_str());
             }
         }
+        let sql = "SELECT mode, keys, bell, tag FROM lock_claims WHERE owner = ?1";
+        let mut statement = self.db.prepare_cached(sql)?;
         let mut turns = Vec::new();
-        for owner in owners {
-            let sql = "SELECT number, mode, keys, bell, tag FROM lock_claims WHERE owner = ?1";
-            let mut statement = self.db.prepare_cached(sql)?;
-            let (next, mode, keys, turn) = statement.query_row([&owner], |row| {
-                let turn = Turn { bell: row.get(3)?, tag: row.get::<_, i64>(4)?.cast_unsigned() };
-                Ok((row.get::<_, i64>(0)?, mode(row.get(1)?), row.get::<_, String>(2)?, turn))
+        for ((next, owner), on) in freed {
+            let (mode, keys, turn) = statement.query_row([&owner], |row| {
+                let turn = Turn { bell: row.get(2)?, tag: row.get::<_, i64>(3)?.cast_unsigned() };
+                Ok((mode(row.get(0)?), row.get::<_, String>(1)?, turn))
             })?;
             let mut fits = true;
-            for key in keys.split('\n') {
+            for key in keys.split('\n').filter(|key| !on.contains(key)) {
                 fits = fits && self.fits_without(key, mode, next, number)?;
             }
             if fits {
@@ -181,27 +190,30 @@ impl Steps<'_> {
         Ok(turns)
     }
 
-    /// Who has no room on a key because of `number`. Walks from the head and stops at the first claim that would
+    /// Who has no room on a key because of `number`. Walks from the oldest and stops at the first claim that would
     /// have none without it either: nobody behind it would.
-    fn freed_on(&self, key: &str, number: i64) -> Result<Vec<Vec<u8>>> {
+    fn freed_on(&self, key: &str, number: i64) -> Result<Vec<(i64, Vec<u8>)>> {
         let (mut with, mut without, mut freed) = (Room::default(), Room::default(), Vec::new());
-        self.walk(key, i64::MAX, |queued| {
-            if queued.number > number && without.fits(queued.mode) && !with.fits(queued.mode) {
-                freed.push(queued.owner);
+        self.walk_unlapsed(key, i64::MAX, |queued| {
+            if queued.number == number {
+                with.add(queued.mode);
+                return true;
             }
-            let goes_on = queued.number <= number || without.fits(queued.mode);
+            let fits = without.fits(queued.mode);
+            let waits = !with.fits(queued.mode);
             with.add(queued.mode);
-            if queued.number != number {
-                without.add(queued.mode);
+            without.add(queued.mode);
+            if fits && waits {
+                freed.push((queued.number, queued.owner));
             }
-            goes_on
+            fits
         })?;
         Ok(freed)
     }
 
     fn fits_without(&self, key: &str, mode: Mode, behind: i64, without: i64) -> Result<bool> {
         let mut room = Room::default();
-        self.walk(key, behind, |queued| {
+        self.walk_unlapsed(key, behind, |queued| {
             if queued.number != without {
                 room.add(queued.mode);
             }
@@ -211,15 +223,16 @@ impl Steps<'_> {
     }
 
     /// Visits the unlapsed claims on a key ahead of `number`, oldest first, while `visit` says to go on.
-    fn walk(&self, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
-        let sql =
-            "SELECT q.number, q.mode, q.owner, c.expires FROM lock_queue q JOIN lock_claims c USING (owner)
-                   WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number";
+    fn walk_unlapsed(&self, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
+        self.walk(OLDEST_FIRST, key, number, |queued| queued.expires <= self.now || visit(queued))
+    }
+
+    /// Visits the claims on a key ahead of `number` while `visit` says to go on.
+    fn walk(&self, sql: &str, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query(params![key, number])?;
         while let Some(row) = rows.next()? {
-            let queued = Queued::read(row)?;
-            if queued.expires > self.now && !visit(queued) {
+            if !visit(Queued::read(row)?) {
                 break;
             }
         }
@@ -305,3 +318,6 @@ fn mode(number: i64) -> Mode {
         of => u32::try_from(of).ok().and_then(|of| Mode::permit_of(of).ok()).unwrap_or(Mode::Exclusive),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lock_core::{Attempt, Bells, Claim, Error, ErrorKind, Ownership, Result};
 use tokio::sync::oneshot;
 
-use crate::file::{File, Patience};
+use crate::file::{Failure, File, Patience, Stage};
 use crate::steps::Turn;
 use crate::wakeups::Pipe;
 
@@ -102,8 +102,8 @@ impl Writer {
         }
         let mut file = self.file.try_lock().ok().filter(|file| file.is_quick())?;
         match transact(&mut file, &self.pipe, Patience::None, std::slice::from_ref(&call)) {
-            Err(error) if error.kind() == ErrorKind::Unavailable => None,
-            Err(error) => Some(Err(error)),
+            Err(Failure { at: Stage::Start, .. }) => None,
+            Err(failure) => Some(Err(failure.error)),
             Ok(done) => {
                 drop(file);
                 self.ring(done.turns);
@@ -128,14 +128,18 @@ impl Writer {
         }
     }
 
-    /// Does a batch in one transaction. If that fails, each job has one of its own, so that none fails for another's
-    /// sake; calls are idempotent, should the first have succeeded unseen.
+    /// Does a batch in one transaction. If a step fails, each job has one of its own, so that none fails for another's
+    /// sake. Not if the commit fails: a release that was done unseen would say `Lost` the second time.
     fn work(&self, batch: Vec<Job>) {
         let calls: Vec<_> = batch.iter().map(|job| &job.call).collect();
         let done = transact(&mut self.file(), &self.pipe, Patience::Some, &calls);
         match done {
-            Err(_) if batch.len() > 1 => batch.into_iter().for_each(|job| self.work(vec![job])),
-            Err(error) => batch.into_iter().for_each(|job| drop(job.reply.send(Err(error.clone())))),
+            Err(Failure { at: Stage::Step, .. }) if batch.len() > 1 => {
+                batch.into_iter().for_each(|job| self.work(vec![job]));
+            }
+            Err(failure) => {
+                batch.into_iter().for_each(|job| drop(job.reply.send(Err(failure.error.clone()))));
+            }
             Ok(done) => {
                 self.ring(done.turns);
                 for (job, answer) in batch.into_iter().zip(done.answers) {
@@ -168,7 +172,7 @@ struct Done {
     turns: Vec<Turn>,
 }
 
-fn transact(file: &mut File, pipe: &Pipe, patience: Patience, calls: &[&Call]) -> Result<Done> {
+fn transact(file: &mut File, pipe: &Pipe, patience: Patience, calls: &[&Call]) -> Result<Done, Failure> {
     file.transaction(&pipe.name, patience, |steps| {
         let mut done = Done::default();
         for call in calls {
@@ -188,3 +192,6 @@ fn transact(file: &mut File, pipe: &Pipe, patience: Patience, calls: &[&Call]) -
         Ok(done)
     })
 }
+
+#[cfg(test)]
+mod tests;
