@@ -56,28 +56,38 @@ pub(crate) enum Limit {
 
 impl Limit {
     pub(crate) fn after(timeout: Option<Duration>) -> Self {
-        match timeout {
-            None => Self::Never,
-            Some(Duration::ZERO) => Self::Skip,
-            // Longer than the clock can tell is for ever.
-            Some(limit) => Instant::now().checked_add(limit).map_or(Self::Never, Self::Until),
-        }
+        // Longer than the clock can tell is for ever.
+        timeout.and_then(|limit| Instant::now().checked_add(limit)).map_or(Self::Never, Self::Until)
     }
 
     fn passed(self) -> bool {
-        self.remaining() == Some(Duration::ZERO)
-    }
-
-    fn remaining(self) -> Option<Duration> {
         match self {
-            Self::Skip => Some(Duration::ZERO),
-            Self::Until(limit) => Some(limit.saturating_duration_since(Instant::now())),
-            Self::Never => None,
+            Self::Skip => true,
+            Self::Until(limit) => Instant::now() >= limit,
+            Self::Never => false,
         }
     }
 
     fn cap(self, pause: Duration) -> Duration {
-        self.remaining().map_or(pause, |remaining| remaining.min(pause))
+        match self {
+            Self::Until(limit) => pause.min(limit.saturating_duration_since(Instant::now())),
+            _ => pause,
+        }
+    }
+
+    /// How long an answer may still take: until [`GRACE`] after the limit.
+    fn patience(self) -> Duration {
+        let Self::Until(limit) = self else { return Duration::MAX };
+        let now = Instant::now();
+        match limit.checked_duration_since(now) {
+            Some(left) => left.saturating_add(GRACE),
+            None => GRACE.saturating_sub(now.duration_since(limit)),
+        }
+    }
+
+    /// Until when the removal of what was not granted may take.
+    pub(crate) fn grace(self) -> Moment {
+        Moment::now() + GRACE.min(self.patience())
     }
 }
 
@@ -90,12 +100,12 @@ impl Limit {
 pub(crate) async fn obtain(keeper: &Arc<Keeper>, order: &Order, limit: Limit) -> Result<Option<Arc<Life>>> {
     let mut trouble = Trouble::default();
     loop {
-        let claim = Arc::new(order.claim(!matches!(limit, Limit::Skip))?);
+        let claim = Arc::new(order.claim(!limit.passed())?);
         let pending = Pending::new(keeper, claim);
         match pending.wait(order.renews, limit, &mut trouble).await? {
             Outcome::Granted(life) => return Ok(Some(life)),
             Outcome::Refused => return Ok(None),
-            // The grant is released in the background; a fresh claim asks again.
+            // A fresh claim asks again.
             Outcome::Late => {}
         }
     }
@@ -143,7 +153,6 @@ impl Pending {
         let mut bell = Bell::new(self.keeper.profile.pushed);
         let mut backoff = Backoff::default();
         loop {
-            let last = limit.passed();
             let sent = Moment::now();
             let pause = match self.look(limit).await {
                 Ok(Attempt::Granted(grant)) => {
@@ -156,8 +165,8 @@ impl Pending {
                     match limit {
                         Limit::Skip => return Err(error()),
                         Limit::Never if trouble.lasts(self.claim.ttl()) => return Err(error()),
-                        _ if limit.passed() => return self.leave().await,
-                        _ => return Ok(Outcome::Late),
+                        _ if limit.passed() => return self.leave(limit).await,
+                        _ => return Ok(self.start_over(limit).await),
                     }
                 }
                 Ok(Attempt::Busy(_)) if !self.claim.waits() => {
@@ -180,8 +189,8 @@ impl Pending {
                     backoff.next()
                 }
             };
-            if last {
-                return self.leave().await;
+            if limit.passed() {
+                return self.leave(limit).await;
             }
             tokio::select! {
                 () = bell.ring(&*self.keeper.backend, &self.claim) => {}
@@ -193,10 +202,7 @@ impl Pending {
     /// Asks once. No answer within the ttl could be a grant any more, so none is waited for.
     async fn look(&mut self, limit: Limit) -> Result<Attempt> {
         let (backend, claim) = (self.keeper.backend.clone(), self.claim.clone());
-        let patience = match limit.remaining() {
-            Some(remaining) if claim.waits() => claim.ttl().min(remaining + GRACE),
-            _ => claim.ttl(),
-        };
+        let patience = claim.ttl().min(limit.patience());
         let request = self.request.insert(Box::pin(async move { backend.acquire(&claim).await }));
         let answer = timeout(patience, poll_fn(|cx| request.as_mut().poll(cx))).await;
         let no_answer = |_| Err(Error::new(ErrorKind::Unavailable, format!("no answer within {patience:?}")));
@@ -205,20 +211,29 @@ impl Pending {
 
     /// How long to do nothing if nothing rings: until a lapse ahead, or until the place needs keeping.
     fn pace(&self, busy: Busy) -> Duration {
-        let spread = (busy.retry_after / 20).min(Duration::from_millis(50));
-        let lapse = busy.retry_after + Duration::from_millis(1) + spread.mul_f64(random());
+        let spread = (busy.retry_after / 20).min(Duration::from_millis(50)).mul_f64(random());
+        let lapse = busy.retry_after.saturating_add(Duration::from_millis(1) + spread);
         let keep = (self.claim.ttl() / 3).mul_f64(0.8 + 0.2 * random());
         lapse.min(keep).max(Duration::from_millis(1))
     }
 
+    /// Takes a late grant back, so that the fresh claim does not queue behind it.
+    async fn start_over(mut self, limit: Limit) -> Outcome {
+        if let Some(parting) = &mut self.parting {
+            // If it fails, the keeper goes on.
+            let _ = parting.confirm(limit.grace()).await;
+        }
+        Outcome::Late
+    }
+
     /// Takes the place back at the limit, and answers only when that is certain.
-    async fn leave(mut self) -> Result<Outcome> {
+    async fn leave(mut self, limit: Limit) -> Result<Outcome> {
         if self.request.is_some() {
             let message = "the limit passed while the store did not answer";
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
         if let Some(parting) = &mut self.parting {
-            parting.confirm(Moment::now() + GRACE).await?;
+            parting.confirm(limit.grace()).await?;
         }
         self.settle();
         Ok(Outcome::Refused)
@@ -242,8 +257,8 @@ impl Drop for Pending {
     }
 }
 
-/// A request that nobody waits for. Run to its end, or dropped with its runtime, it is followed by the release:
-/// fields are dropped in this order.
+/// A request that nobody waits for. Run to its end, or dropped with its runtime, it is followed by the release,
+/// and that by the end of the job: so are fields dropped, and below the bindings, which go the other way.
 struct Orphan {
     request: Request,
     parting: Parting,
@@ -252,7 +267,7 @@ struct Orphan {
 
 impl Orphan {
     async fn run(self, patience: Duration) {
-        let Self { request, parting, job } = self;
+        let Self { job, parting, request } = self;
         let _ = timeout(patience, request).await;
         drop(parting);
         drop(job);

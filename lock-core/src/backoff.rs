@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::clock::Moment;
-
 /// Pauses that double from 10 ms to half a second, each cut by a random part so that clients do not march in
 /// step.
 #[derive(Debug, Default)]
@@ -27,11 +25,6 @@ impl Backoff {
 
     pub(crate) async fn sleep(&mut self) {
         let pause = self.next();
-        sleep(pause).await;
-    }
-
-    pub(crate) async fn sleep_until(&mut self, limit: Moment) {
-        let pause = self.next().min(limit.since(Moment::now()));
         sleep(pause).await;
     }
 }

@@ -1,7 +1,12 @@
 //! A lock that is held.
 
+use std::fmt;
 use std::time::Duration;
 
+use tracing::Span;
+
+use crate::acquire::GRACE;
+use crate::clock::Moment;
 use crate::ordered::Lives;
 use crate::{Error, ErrorKind, Key, Result, Token};
 
@@ -27,12 +32,15 @@ use crate::{Error, ErrorKind, Key, Result, Token};
 /// ```
 #[must_use = "if unused the lock is released at once"]
 #[clippy::has_significant_drop]
-#[derive(Debug)]
-pub struct Guard(Lives);
+pub struct Guard {
+    lives: Lives,
+    _span: Span,
+}
 
 impl Guard {
-    pub(crate) fn new(lives: Lives) -> Self {
-        Self(lives)
+    pub(crate) fn new(lives: Lives, span: impl FnOnce(Token) -> Span) -> Self {
+        let span = span(lives.token());
+        Self { lives, _span: span }
     }
 
     /// The keys it holds, sorted.
@@ -48,7 +56,7 @@ impl Guard {
     /// # }
     /// ```
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter().flat_map(|life| life.claim.keys())
+        self.lives.iter().flat_map(|life| life.claim.keys())
     }
 
     /// The fencing token; for several keys on a store that takes them one by one, the greatest of theirs (see
@@ -67,7 +75,7 @@ impl Guard {
     /// # }
     /// ```
     pub fn token(&self) -> Token {
-        self.0.iter().map(|life| life.token).max().expect("a guard holds at least one claim")
+        self.lives.token()
     }
 
     /// The fencing token of one key: what to fence a resource with that has this name. `None` for a key that is not
@@ -86,7 +94,7 @@ impl Guard {
     /// ```
     pub fn token_of(&self, key: impl AsRef<str>) -> Option<Token> {
         let holds = |keys: &[Key]| keys.iter().any(|held| held.as_str() == key.as_ref());
-        self.0.iter().find(|life| holds(life.claim.keys())).map(|life| life.token)
+        self.lives.iter().find(|life| holds(life.claim.keys())).map(|life| life.token)
     }
 
     /// Whether it is held at this moment, by a clock that counts suspend. Once false, false for ever.
@@ -101,7 +109,7 @@ impl Guard {
     /// # }
     /// ```
     pub fn is_held(&self) -> bool {
-        self.0.iter().all(|life| life.is_held())
+        self.lives.iter().all(|life| life.is_held())
     }
 
     /// How long it may be used from now if no renewal succeeds any more; zero once it is lost.
@@ -119,7 +127,7 @@ impl Guard {
     /// # }
     /// ```
     pub fn remaining(&self) -> Duration {
-        self.0.iter().map(|life| life.remaining()).min().unwrap_or_default()
+        self.lives.iter().map(|life| life.remaining()).min().unwrap_or_default()
     }
 
     /// Completes when the lock is lost: at its deadline, or when a renewal learns that it is gone. After a resume
@@ -142,7 +150,7 @@ impl Guard {
     /// # }
     /// ```
     pub async fn lost(&self) {
-        let mut waits: Vec<_> = self.0.iter().map(|life| Box::pin(life.lost())).collect();
+        let mut waits: Vec<_> = self.lives.iter().map(|life| Box::pin(life.lost())).collect();
         std::future::poll_fn(|cx| {
             let lost = waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready());
             if lost { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
@@ -220,6 +228,12 @@ impl Guard {
     /// # }
     /// ```
     pub async fn release(mut self) -> Result<()> {
-        self.0.release().await
+        self.lives.release(Moment::now() + GRACE).await
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&self.lives).finish()
     }
 }

@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// The most claims of one call.
 const BATCH: usize = 1024;
 
+/// How long one attempt to make the keeper's own client may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
 /// The keeper of one store. All of a process share one thread; each has one task there.
 pub(crate) struct Keeper {
     /// The user's client; its I/O may depend on the user's runtime.
@@ -118,11 +121,17 @@ impl Keeper {
     pub(crate) async fn client(&self, until: Moment) -> Result<Arc<dyn Backend>> {
         let mut backoff = Backoff::default();
         loop {
-            match self.fork.get_or_try_init(|| self.backend.fork()).await {
-                Ok(fork) => return Ok(fork.clone()),
-                Err(error) if Moment::now() >= until => return Err(error),
-                Err(_) => backoff.sleep_until(until).await,
+            let fork = self.fork.get_or_try_init(|| self.backend.fork());
+            let error = match timeout(until.since(Moment::now()).min(CONNECT), fork).await {
+                Ok(Ok(fork)) => return Ok(fork.clone()),
+                Ok(Err(error)) => error,
+                Err(_) => Error::new(ErrorKind::Unavailable, "no connection of the keeper's own in time"),
+            };
+            let pause = backoff.next();
+            if Moment::now() + pause >= until {
+                return Err(error);
             }
+            sleep(pause).await;
         }
     }
 
@@ -152,7 +161,7 @@ impl Keeper {
         let now = Moment::now();
         let mut schedule = self.schedule();
         let due = schedule.take_due(now);
-        let (alive, over): (Vec<_>, Vec<_>) = due.into_iter().partition(|life| now < life.deadline());
+        let (alive, over): (Vec<_>, Vec<_>) = due.into_iter().partition(|life| !life.lapsed());
         for life in &alive {
             let patience = if life.renews() { now + life.claim.ttl() / 3 } else { Moment::NEVER };
             schedule.insert(life, patience.min(life.deadline()), life.renews());
@@ -232,7 +241,7 @@ async fn keep(keeper: Weak<Keeper>, wake: Arc<Notify>) {
 async fn renew(keeper: Arc<Keeper>, lives: Vec<Arc<Life>>) {
     let Some(patience) = lives.iter().map(|life| life.claim.ttl()).max() else { return };
     let claims: Vec<_> = lives.iter().map(|life| life.claim.clone()).collect();
-    let client = keeper.client(Moment::now()).await;
+    let client = keeper.client(Moment::now() + patience).await;
     let sent = Moment::now();
     let mut answers = match client {
         Ok(client) => timeout(patience, client.renew(&claims)).await.unwrap_or_default(),

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::SetOnce;
-use tracing::Span;
 
 use crate::clock::Moment;
 use crate::keeper::Keeper;
@@ -21,14 +20,14 @@ pub(crate) struct Life {
     granted: Moment,
     /// Whether the keeper renews it, or only watches its deadline.
     renews: bool,
-    /// When it may no longer be used, as [`Moment::as_nanos`]. Only ever grows.
+    /// When it may no longer be used, as [`Moment::as_nanos`]. Only ever grows, until somebody has seen it pass:
+    /// then it is zero, for good.
     deadline: AtomicU64,
     /// Where it stands in the keeper's schedule, under whose lock alone this changes.
     slot: AtomicU64,
     /// Released or lost: nobody may end it again.
     ended: AtomicBool,
     lost: SetOnce<()>,
-    _span: Span,
 }
 
 impl Life {
@@ -56,10 +55,9 @@ impl Life {
             slot: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             lost: SetOnce::new(),
-            _span: observe::hold_span(&keeper.profile, claim, grant.token),
         });
         // A claim that became the holder without a write has only what is left of its place.
-        let short = grant.lease * 3 < claim.ttl() * 2;
+        let short = grant.lease.saturating_mul(3) < claim.ttl() * 2;
         let due = if !renews {
             deadline
         } else if short {
@@ -92,12 +90,24 @@ impl Life {
         self.renews
     }
 
+    /// Whether its deadline has passed. Once that was said, no renewal brings it back.
+    pub(crate) fn lapsed(&self) -> bool {
+        let mut deadline = self.deadline.load(Ordering::Acquire);
+        while Moment::now().as_nanos() >= deadline {
+            match self.deadline.compare_exchange(deadline, 0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(moved) => deadline = moved,
+            }
+        }
+        false
+    }
+
     pub(crate) fn is_held(&self) -> bool {
-        !self.ended.load(Ordering::Acquire) && Moment::now() < self.deadline()
+        !self.ended.load(Ordering::Acquire) && !self.lapsed()
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        if self.ended.load(Ordering::Acquire) { Duration::ZERO } else { self.deadline().since(Moment::now()) }
+        if self.is_held() { self.deadline().since(Moment::now()) } else { Duration::ZERO }
     }
 
     pub(crate) async fn lost(&self) {
@@ -106,12 +116,9 @@ impl Life {
 
     /// Takes note of a renewal sent at `sent`; false if it came after the deadline, which is final.
     pub(crate) fn extend(&self, sent: Moment, lease: Duration) -> bool {
-        let now = Moment::now();
-        if now >= self.deadline() {
-            return false;
-        }
-        self.deadline.fetch_max(deadline(sent, lease).as_nanos(), Ordering::AcqRel);
-        true
+        let longer = deadline(sent, lease).as_nanos();
+        let extend = |old: u64| (Moment::now().as_nanos() < old).then(|| old.max(longer));
+        self.deadline.fetch_update(Ordering::AcqRel, Ordering::Acquire, extend).is_ok()
     }
 
     /// Ends it as lost, once: the keeper releases what may be left in the store.
@@ -128,30 +135,27 @@ impl Life {
         drop(self.end().map(|parting| self.cooled(parting, keep_until)));
     }
 
-    /// Ends it and waits until the store confirms; a cooldown lasts until `keep_until`. Dropped midway, the keeper
-    /// goes on.
-    pub(crate) async fn release(&self, keep_until: Option<Moment>) -> Result<()> {
-        let Some(parting) = self.end() else { return Err(self.lost_error()) };
-        let mut parting = self.cooled(parting, keep_until);
-        if Moment::now() >= self.deadline() {
-            return Err(self.lost_error()); // dropping the parting releases what is left
-        }
-        match parting.confirm(Moment::now() + crate::acquire::GRACE).await? {
-            Ownership::Held { .. } => Ok(()),
-            // An earlier request may have removed it although its answer was lost; before the deadline nobody
-            // else can have.
-            Ownership::Lost if parting.unclear() && Moment::now() < self.deadline() => Ok(()),
-            Ownership::Lost => Err(self.lost_error()),
-        }
-    }
-
-    fn lost_error(&self) -> Error {
-        let message = "the lock was lost: its lease lapsed or it was taken away";
-        Error::new(ErrorKind::Lost, message).in_operation(
-            "release",
-            self.claim.keys(),
-            self.keeper.profile.name,
-        )
+    /// Ends it and waits for the store to confirm, at most until `until`; a cooldown lasts until `keep_until`.
+    /// After that, or dropped midway, the keeper goes on.
+    pub(crate) async fn release(&self, keep_until: Option<Moment>, until: Moment) -> Result<()> {
+        let lost = || Error::new(ErrorKind::Lost, "the lock was lost: its lease lapsed or it was taken away");
+        let release = async {
+            let Some(parting) = self.end() else { return Err(lost()) };
+            let mut parting = self.cooled(parting, keep_until);
+            if self.lapsed() {
+                return Err(lost()); // dropping the parting releases what is left
+            }
+            match parting.confirm(until).await? {
+                Ownership::Held { .. } => Ok(()),
+                // An earlier request may have removed it although its answer was lost; before the deadline
+                // nobody else can have.
+                Ownership::Lost if parting.unclear() && !self.lapsed() => Ok(()),
+                Ownership::Lost => Err(lost()),
+            }
+        };
+        let explain =
+            |error: Error| error.in_operation("release", self.claim.keys(), self.keeper.profile.name);
+        release.await.map_err(explain)
     }
 
     /// Ends it, once, and says who takes it out of the store.
@@ -167,7 +171,7 @@ impl Life {
     /// A cooldown applies to every end but loss.
     fn cooled(&self, parting: Parting, keep_until: Option<Moment>) -> Parting {
         match keep_until {
-            Some(until) if Moment::now() < self.deadline() => parting.keeping_until(until),
+            Some(until) if !self.lapsed() => parting.keeping_until(until),
             _ => parting,
         }
     }

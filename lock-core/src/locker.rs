@@ -387,16 +387,19 @@ impl Lock {
 
     async fn obtain(&self, operation: &'static str, limit: Limit) -> Result<Option<Guard>> {
         let start = Instant::now();
-        let lives = async {
+        let profile = &self.keeper.profile;
+        let guard = async {
             let order = self.order()?;
-            let span = observe::wait_span(&self.keeper.profile, &order.keys);
-            Lives::obtain(&self.keeper, &order, self.hold, limit).instrument(span).await
+            let span = observe::wait_span(profile, &order.keys);
+            let lives = Lives::obtain(&self.keeper, &order, self.hold, limit).instrument(span).await?;
+            // Made after the wait's span has closed: the hold is beside it, not within.
+            Ok(lives.map(|lives| Guard::new(lives, |token| observe::hold_span(profile, &order, token))))
         };
-        let lives = lives.await.map_err(|error| self.explain(operation, error))?;
-        if lives.is_some() {
-            observe::granted(&self.keeper.profile, start.elapsed());
+        let guard = guard.await.map_err(|error| self.explain(operation, error))?;
+        if guard.is_some() {
+            observe::granted(profile, start.elapsed());
         }
-        Ok(lives.map(Guard::new))
+        Ok(guard)
     }
 
     /// Checks everything that can be checked before any I/O.

@@ -118,7 +118,10 @@ impl Queues {
     fn remove(&mut self, number: u64) {
         let Some(entry) = self.claims.remove(&number) else { return };
         self.lapses.remove(&(entry.expires, number));
-        self.owners.remove(&entry.claim.owner());
+        // A remnant's owner may have asked again since.
+        if self.owners.get(&entry.claim.owner()) == Some(&number) {
+            self.owners.remove(&entry.claim.owner());
+        }
         for key in entry.claim.keys() {
             if let Some(queue) = self.keys.get_mut(key) {
                 queue.retain(|other| *other != number);

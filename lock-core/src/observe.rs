@@ -17,6 +17,7 @@ use std::time::Duration;
 use metrics::{counter, histogram};
 use tracing::{Level, Span};
 
+use crate::acquire::Order;
 use crate::{Claim, Error, Profile, Token};
 
 pub(crate) fn granted(profile: &Profile, waited: Duration) {
@@ -55,15 +56,8 @@ pub(crate) fn wait_span(profile: &Profile, keys: &[crate::Key]) -> Span {
     tracing::span!(Level::DEBUG, "lock_wait", backend = profile.name, ?keys)
 }
 
-/// Open while a claim is held.
-pub(crate) fn hold_span(profile: &Profile, claim: &Claim, token: Token) -> Span {
-    tracing::span!(
-        Level::DEBUG,
-        "lock_hold",
-        backend = profile.name,
-        keys = ?claim.keys(),
-        mode = %claim.mode(),
-        label = claim.label(),
-        %token
-    )
+/// Open while a guard lives.
+pub(crate) fn hold_span(profile: &Profile, order: &Order, token: Token) -> Span {
+    let Order { keys, mode, label, .. } = order;
+    tracing::span!(Level::DEBUG, "lock_hold", backend = profile.name, ?keys, %mode, label, %token)
 }

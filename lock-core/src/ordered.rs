@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Result;
 use crate::acquire::{Limit, Order, obtain};
 use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::life::Life;
+use crate::{ErrorKind, Result, Token};
 
 /// The lives of one grant. Dropped, they are released in the background, the last one first.
 #[derive(Debug)]
@@ -32,8 +32,11 @@ impl Lives {
         let steps = if several && !keeper.profile.several { order.one_by_one() } else { vec![order.clone()] };
         for step in &steps {
             let Some(life) = obtain(keeper, step, limit).await? else {
-                lives.release().await?;
-                return Ok(None);
+                return match lives.release(limit.grace()).await {
+                    Err(error) if error.kind() != ErrorKind::Lost => Err(error),
+                    // Nothing is held: that is what a refusal says.
+                    _ => Ok(None),
+                };
             };
             lives.lives.push(life);
         }
@@ -41,17 +44,26 @@ impl Lives {
         Ok(Some(lives))
     }
 
+    /// The greatest of its tokens.
+    pub(crate) fn token(&self) -> Token {
+        self.iter().map(|life| life.token).max().expect("a guard holds at least one claim")
+    }
+
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Life>> {
         self.lives.iter()
     }
 
-    /// Releases all, the last one first, and answers the first error.
-    pub(crate) async fn release(&mut self) -> Result<()> {
+    /// Releases all, the last one first, waiting at most until `until`. That one was lost outranks that it is not
+    /// known of another.
+    pub(crate) async fn release(&mut self, until: Moment) -> Result<()> {
         let mut outcome = Ok(());
         while let Some(life) = self.lives.last() {
-            let released = life.release(self.keep_until).await;
-            outcome = outcome.and(released);
+            let released = life.release(self.keep_until, until).await;
             self.lives.pop();
+            let lost = released.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost);
+            if outcome.is_ok() || lost {
+                outcome = released;
+            }
         }
         outcome
     }

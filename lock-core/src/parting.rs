@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::backoff::Backoff;
+use crate::acquire::GRACE;
+use crate::backoff::{Backoff, sleep};
 use crate::claim::whole_millis;
 use crate::clock::Moment;
 use crate::keeper::Keeper;
@@ -21,6 +22,7 @@ pub(crate) struct Parting {
     keep_until: Option<Moment>,
     /// A request was sent whose outcome is not known: it may have removed the claim.
     unclear: bool,
+    /// Nobody has to go on when this is dropped.
     over: bool,
 }
 
@@ -59,7 +61,9 @@ impl Parting {
                 .keep_until
                 .map_or(Duration::ZERO, |end| whole_millis(end.since(now)).min(Claim::MAX_TTL));
             let was_unclear = std::mem::replace(&mut self.unclear, true);
-            let error = match timeout(until.since(now), backend.release(&self.claim, keep)).await {
+            // A request that got lost is no reason to give up.
+            let patience = until.since(now).min((self.claim.ttl() / 3).max(GRACE));
+            let error = match timeout(patience, backend.release(&self.claim, keep)).await {
                 Ok(Ok(answer)) => {
                     (self.unclear, self.over) = (was_unclear, true);
                     return Ok(answer);
@@ -67,18 +71,16 @@ impl Parting {
                 Ok(Err(error)) => error,
                 Err(_) => Error::new(ErrorKind::Unavailable, "no answer to the release in time"),
             };
-            if error.kind() != ErrorKind::Unavailable || Moment::now() >= until {
-                let profile = &self.keeper.profile;
-                return Err(error.in_operation("release", self.claim.keys(), profile.name));
+            let pause = backoff.next();
+            if error.kind() != ErrorKind::Unavailable || Moment::now() + pause >= until {
+                return Err(error);
             }
-            backoff.sleep_until(until).await;
+            sleep(pause).await;
         }
     }
 
     /// Goes on until the claim must have lapsed by itself.
     async fn see_through(mut self, give_up: Moment) {
-        // Should a panic or the end of the keeper's runtime drop it here, it stays dropped: the claim lapses.
-        self.over = true;
         let answer = match self.keeper.client(give_up).await {
             Ok(backend) => self.release(&*backend, give_up).await,
             Err(error) => Err(error),
@@ -95,8 +97,9 @@ impl Drop for Parting {
             return;
         }
         let (keeper, claim, keep_until) = (self.keeper.clone(), self.claim.clone(), self.keep_until);
-        let parting = Self { keeper, claim, keep_until, unclear: true, over: false };
-        let give_up = Moment::now() + self.claim.ttl().max(crate::acquire::GRACE);
+        // Should a panic or the end of the keeper's runtime drop this one, it stays dropped: the claim lapses.
+        let parting = Self { keeper, claim, keep_until, unclear: true, over: true };
+        let give_up = Moment::now() + self.claim.ttl().max(GRACE);
         self.keeper.spawn(parting.see_through(give_up));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::Claim;
 use crate::clock::Moment;
@@ -174,9 +174,11 @@ impl Bells {
     /// ```
     pub fn ring(&self, tag: u64) {
         let mut board = self.board();
-        if let Some(bell) = board.hung.get(&tag) {
-            let _ = bell.try_send(Ring);
-            return;
+        match board.hung.get(&tag).map(|bell| bell.try_send(Ring)) {
+            // Full, there is a ring that was not heard yet.
+            Some(Ok(()) | Err(TrySendError::Full(_))) => return,
+            // About to come down: the next one hears it.
+            Some(Err(TrySendError::Closed(_))) | None => {}
         }
         if board.kept.len() == KEPT {
             board.kept.clear();

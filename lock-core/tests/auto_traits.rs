@@ -1,4 +1,5 @@
 //! What can be sent and shared between threads, and that a backend can be a trait object.
+#![allow(clippy::disallowed_methods, reason = "a test spawns as it likes")]
 
 use lock_core::{Backend, Bells, Claim, Error, Guard, Lock, Locker, Memory, Wakeups};
 
