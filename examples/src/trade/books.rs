@@ -20,6 +20,10 @@ use crate::trade::position::Position;
 #[derive(Clone, Debug)]
 pub struct Books(Arc<Mutex<Connection>>);
 
+/// What is left of a bot's cooldown, in milliseconds.
+const LEFT: &str =
+    "coalesce(last_fill_at, created_at) + cooldown - CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
 impl Books {
     /// The file in a data directory that holds them.
     pub fn file(data: &Path) -> PathBuf {
@@ -120,24 +124,25 @@ impl Books {
         .await
     }
 
-    /// How much is left of the bot's cooldown, which runs from its last fill, or from its creation.
+    /// How much is left of the bot's cooldown, which runs from its last fill, or from its creation; `None` if the bot
+    /// has seen a higher token. This look raises a fence too.
     ///
     /// # Errors
     ///
     /// The database's.
-    pub async fn cooldown_left(&self, bot: &str) -> Result<Duration> {
+    pub async fn cooldown_left(&self, bot: &str, token: Option<Token>) -> Result<Option<Duration>> {
         let bot = bot.to_owned();
-        let left: i64 = self
-            .call(move |db| {
-                db.prepare_cached(
-                    "SELECT coalesce(last_fill_at, created_at) + cooldown
-                            - CAST(unixepoch('subsec') * 1000 AS INTEGER)
-                     FROM bots WHERE id = ?1",
-                )?
-                .query_row([bot], |row| row.get(0))
-            })
-            .await?;
-        Ok(Duration::from_millis(left.try_into().unwrap_or_default()))
+        let look = move |db: &mut Connection| {
+            let left = |row: &Row<'_>| row.get::<_, i64>(0);
+            let Some(token) = token else {
+                let sql = format!("SELECT {LEFT} FROM bots WHERE id = ?1");
+                return db.prepare_cached(&sql)?.query_row([bot], left).optional();
+            };
+            let sql = format!("UPDATE bots SET token = ?2 WHERE id = ?1 AND token <= ?2 RETURNING {LEFT}");
+            db.prepare_cached(&sql)?.query_row(params![bot, stored(token)], left).optional()
+        };
+        let left = self.call(look).await?;
+        Ok(left.map(|left| Duration::from_millis(left.try_into().unwrap_or_default())))
     }
 
     /// Writes a trade and its position in one transaction.

@@ -65,11 +65,12 @@ fn write(tx: &Connection, entry: &Entry) -> rusqlite::Result<Written> {
     Ok(Written::Recorded)
 }
 
-/// The fence: a position refuses a token lower than one it has seen.
+/// The fence: a position, and a bot, refuses a token lower than one it has seen.
 fn is_stale(tx: &Connection, order: &Order, token: Option<i64>) -> rusqlite::Result<bool> {
     tx.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM positions
-                        WHERE account = ?1 AND exchange = ?2 AND symbol = ?3 AND token > ?4)",
+                        WHERE account = ?1 AND exchange = ?2 AND symbol = ?3 AND token > ?4)
+             OR EXISTS (SELECT 1 FROM bots WHERE id = ?1 AND token > ?4)",
     )?
     .query_row(params![order.account(), order.exchange, order.symbol, token], |row| row.get(0))
 }

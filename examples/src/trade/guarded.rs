@@ -117,7 +117,7 @@ impl Desk {
 
     /// Inside `bot/{id}`.
     async fn trade(&self, bot: &str, order: &Order, token: Option<Token>) -> Result<Answer> {
-        let left = self.books.cooldown_left(bot).await?;
+        let Some(left) = self.books.cooldown_left(bot, token).await? else { return Ok(Self::stale(order)) };
         if !left.is_zero() {
             info!(bot, ?left, "cooldown remaining");
             return Ok(Answer::Cooling(left));
@@ -150,7 +150,7 @@ impl Desk {
     }
 
     fn stale(order: &Order) -> Answer {
-        warn!(order = order.id, "too late: the position has seen a higher token");
+        warn!(order = order.id, "too late: a higher token has been seen");
         Answer::Stale
     }
 }

@@ -42,7 +42,8 @@ CREATE TABLE bots (
     id           TEXT    PRIMARY KEY,
     cooldown     INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
-    last_fill_at INTEGER
+    last_fill_at INTEGER,
+    token        INTEGER NOT NULL DEFAULT 0     -- as that of a position
 ) STRICT;
 
 -- What this database itself had to refuse.

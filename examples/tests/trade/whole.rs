@@ -121,6 +121,24 @@ async fn a_position_refuses_a_token_lower_than_one_it_has_seen() {
     drop(Books::open(&scene.data()).expect("a second connection"));
 }
 
+#[tokio::test]
+async fn a_bot_refuses_a_token_lower_than_one_it_has_seen() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
+    let books = scene.books(Duration::ZERO);
+    let [first] = &orders::read(&scene.file()).expect("good orders")[..] else { panic!("one order") };
+    let left = books.cooldown_left("bot-1", Some(Token::new(8))).await.expect("an answer");
+    assert_eq!(left, Some(Duration::ZERO));
+    assert_eq!(books.cooldown_left("bot-1", Some(Token::new(7))).await.expect("an answer"), None);
+    let late = Entry {
+        order: first.clone(),
+        position: Default::default(),
+        worker: "evaluator-1".into(),
+        token: Some(Token::new(7)),
+    };
+    assert_eq!(books.write(late).await.expect("an answer"), Written::Stale);
+    assert_eq!(scene.number("SELECT count(*) FROM trades"), 0);
+}
+
 /// Waits until there are all six of them.
 fn workers_of(parent: u32) -> Vec<u32> {
     let begun = Instant::now();
