@@ -8,12 +8,12 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Guard, Key, Lock, Locker, Mode, Token};
+use lock_core::{ErrorKind, Guard, Key, Lock, Locker, Mode, Token};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
-use crate::patience::{LONG, within};
+use crate::patience::{LONG, let_go, within};
 use crate::queue::Queue;
 use crate::world::in_mode;
 use crate::{Subject, World};
@@ -219,8 +219,13 @@ impl Worker {
                 say("lost");
             }
             ["release"] => match self.guard.take().expect("something is held").release().await {
-                Ok(()) => say("released"),
-                Err(error) => say(format_args!("{:?}", error.kind())),
+                Err(error) if error.kind() != ErrorKind::Unavailable => {
+                    say(format_args!("{:?}", error.kind()))
+                }
+                _ => {
+                    self.locks.close().await;
+                    say("released");
+                }
             },
             ["close"] => {
                 self.guard = None;
@@ -265,7 +270,7 @@ impl Worker {
             let read: u64 = number(&std::fs::read_to_string(file).expect("the file of the case"));
             tokio::task::yield_now().await;
             std::fs::write(file, (read + 1).to_string()).expect("the file of the case");
-            guard.release().await.expect("held to the end");
+            let_go(guard).await;
         }
         say("counted");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use lock_core::{ErrorKind, Guard, Lock};
 use tokio::time::timeout;
 
 /// What must happen has happened by then, on the slowest machine.
@@ -18,6 +19,37 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {LIMIT:?}"),
     }
+}
+
+/// Releases a lock that must not have been lost. What a slow store has not confirmed in time goes on in the
+/// background, as it may.
+#[track_caller]
+pub(crate) fn let_go(guard: Guard) -> impl Future<Output = ()> + Send {
+    let place = std::panic::Location::caller();
+    async move {
+        match guard.release().await {
+            Err(error) if error.kind() != ErrorKind::Unavailable => {
+                panic!("{place}: not held to the end: {error}")
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes a lock by looks that do not wait and leave nothing behind: a claim that lasts and is in the way shows.
+#[track_caller]
+pub(crate) fn gets_in(lock: Lock) -> impl Future<Output = Guard> + Send {
+    let place = std::panic::Location::caller();
+    let looks = async move {
+        loop {
+            match lock.clone().try_acquire().await {
+                Ok(Some(guard)) => return guard,
+                Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{place}: {error}"),
+            }
+        }
+    };
+    async move { within(&format!("{place}: a free key"), looks).await }
 }
 
 /// Runs a number of tasks, and answers what they answer, in the order of their numbers. A panic of one is a panic

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 use lock_core::{Mode, Profile};
+use tokio::time::timeout;
 
+use crate::patience::LIMIT;
 use crate::{Case, Subject, World, all, helper};
 
 /// Runs the suite on a store: the whole `main` of a target with `harness = false`.
@@ -42,8 +44,10 @@ fn trial(subject: &Arc<dyn Subject>, profile: &Profile, case: Case, mode: Mode, 
         case.needs.iter().copied().chain(permit).find_map(|needs| needs.missing(profile, processes));
     let subject = subject.clone();
     let run = move || {
-        block_on((case.run)(World::new(subject, mode)));
-        Ok(())
+        let case = (case.run)(World::new(subject, mode));
+        // A wait without end of its own, on a store that never answers, ends the case and not the run.
+        block_on(async { timeout(LIMIT * 4, case).await })
+            .map_err(|_| format!("no end within {:?}", LIMIT * 4).into())
     };
     let name = format!("{}::{}{suffix}", case.law, case.name);
     match missing {

@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 use super::{Case, case};
 use crate::World;
 use crate::history::History;
-use crate::patience::crowd;
+use crate::patience::{crowd, let_go};
 
 pub(crate) const CASES: &[Case] = &[
     case!(fifty_tasks_over_five_clients_never_overlap, exclusive),
@@ -30,7 +30,7 @@ async fn fifty_tasks_over_five_clients_never_overlap(world: World) {
             for _ in 0..4 {
                 let guard = world.lock(&locks, &key).acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                guard.release().await.expect("held to the end");
+                let_go(guard).await;
             }
         }
     })
@@ -51,7 +51,7 @@ async fn a_counter_without_atomicity_loses_no_update(world: World) {
                 let read = counter.load(Ordering::SeqCst);
                 yield_now().await;
                 counter.store(read + 1, Ordering::SeqCst);
-                guard.release().await.expect("held to the end");
+                let_go(guard).await;
             }
         }
     })
@@ -75,7 +75,7 @@ async fn readers_and_writers_never_overlap(world: World) {
                 };
                 let guard = lock.acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-                guard.release().await.expect("held to the end");
+                let_go(guard).await;
             }
         }
     })
@@ -95,13 +95,13 @@ async fn readers_never_see_half_a_write(world: World) {
                 cells[0].fetch_add(1, Ordering::SeqCst);
                 yield_now().await;
                 cells[1].fetch_add(1, Ordering::SeqCst);
-                guard.release().await.expect("held to the end");
+                let_go(guard).await;
             } else {
                 let guard = locks.lock(&key).shared().acquire().await.expect("granted in the end");
                 let first = cells[0].load(Ordering::SeqCst);
                 yield_now().await;
                 assert_eq!(first, cells[1].load(Ordering::SeqCst), "half a write was read by task {task}");
-                guard.release().await.expect("held to the end");
+                let_go(guard).await;
             }
         }
     })

@@ -8,7 +8,7 @@ use lock_core::{Error, ErrorKind, Guard};
 use super::{Case, case};
 use crate::World;
 use crate::asking::Since;
-use crate::patience::{LONG, within};
+use crate::patience::{LONG, gets_in, let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -43,7 +43,7 @@ async fn refused(world: &World) {
 async fn after_a_release_the_cooldown_holds(world: World) {
     let locks = world.steady().await;
     let guard = world.lock(&locks, world.key("a")).hold_at_least(LONG).acquire().await.expect("free");
-    guard.release().await.expect("held");
+    let_go(guard).await;
     refused(&world).await;
     assert!(world.lock(&locks, world.key("a")).try_acquire().await.expect("an answer").is_none());
 }
@@ -92,7 +92,7 @@ async fn a_cooldown_holds_every_key(world: World) {
     let [here, there] = world.steadies().await;
     let keys = world.keys(["a", "b", "c"]);
     let guard = world.lock(&here, &keys[..]).hold_at_least(LONG).acquire().await.expect("free");
-    guard.release().await.expect("held");
+    let_go(guard).await;
     for key in &keys {
         assert!(world.lock(&there, key).try_acquire().await.expect("an answer").is_none(), "{key} is free");
     }
@@ -104,8 +104,8 @@ async fn a_cooldown_does_not_lengthen_a_long_hold(world: World) {
     let cooldown = Duration::from_millis(50);
     let guard = world.lock(&here, world.key("a")).hold_at_least(cooldown).acquire().await.expect("free");
     tokio::time::sleep(cooldown + Duration::from_millis(5)).await;
-    guard.release().await.expect("held");
-    assert!(world.lock(&there, world.key("a")).try_acquire().await.expect("an answer").is_some());
+    let_go(guard).await;
+    drop(gets_in(world.lock(&there, world.key("a"))).await);
 }
 
 /// One who waits gets the lock when the cooldown is over: no bell rings then, and none is needed.
@@ -117,11 +117,11 @@ async fn one_who_waits_is_served_when_the_cooldown_is_over_and_not_before(world:
     let waiting = tokio::spawn(world.lock(&there, world.key("a")).acquire());
     queue.has(1).await;
     let token = guard.token();
-    guard.release().await.expect("held");
+    let_go(guard).await;
     let next = within("the end of the cooldown", waiting).await.expect("no panic").expect("granted");
     asked.lasted(cooldown);
     assert!(next.token() > token);
-    next.release().await.expect("held");
+    let_go(next).await;
 }
 
 /// A lock that was lost leaves no cooldown: others get it after the ttl.
@@ -133,8 +133,8 @@ async fn a_lost_lock_has_no_cooldown(world: World) {
     let next = within("the lapse", world.lock(&there, world.key("a")).acquire()).await.expect("granted");
     assert_eq!(guard.release().await.expect_err("it was lost").kind(), ErrorKind::Lost);
     here.close().await;
-    next.release().await.expect("held throughout");
-    assert!(world.lock(&there, world.key("a")).try_acquire().await.expect("an answer").is_some());
+    let_go(next).await;
+    drop(gets_in(world.lock(&there, world.key("a"))).await);
 }
 
 /// Once in ten minutes, whoever comes first: the first skip gets it, the second is refused after its release.
@@ -144,7 +144,7 @@ async fn a_skip_has_a_cooldown_too(world: World) {
         |locks: &lock_core::Locker| world.lock(locks, world.key("a")).hold_at_least(LONG).try_acquire();
     let first = once(&here).await.expect("an answer").expect("free");
     assert!(once(&there).await.expect("an answer").is_none());
-    first.release().await.expect("held");
+    let_go(first).await;
     assert!(once(&there).await.expect("an answer").is_none());
 }
 
@@ -152,18 +152,17 @@ async fn a_skip_has_a_cooldown_too(world: World) {
 async fn a_cooling_reader_lets_readers_in_and_no_writer(world: World) {
     let [here, there] = world.steadies().await;
     let reader = here.lock(world.key("a")).shared().hold_at_least(LONG).acquire().await.expect("free");
-    reader.release().await.expect("held");
+    let_go(reader).await;
     assert!(there.lock(world.key("a")).try_acquire().await.expect("an answer").is_none());
-    assert!(there.lock(world.key("a")).shared().try_acquire().await.expect("an answer").is_some());
+    drop(gets_in(there.lock(world.key("a")).shared()).await);
 }
 
 /// What remains of one of two permits is one of two permits.
 async fn a_cooling_permit_counts_as_one(world: World) {
     let [here, there] = world.steadies().await;
     let permit = here.lock(world.key("a")).permit_of(2).hold_at_least(LONG).acquire().await.expect("free");
-    permit.release().await.expect("held");
-    let second = there.lock(world.key("a")).permit_of(2).try_acquire().await.expect("an answer");
-    let second = second.expect("one of two is left");
+    let_go(permit).await;
+    let second = gets_in(there.lock(world.key("a")).permit_of(2)).await;
     assert!(here.lock(world.key("a")).permit_of(2).try_acquire().await.expect("an answer").is_none());
-    second.release().await.expect("held");
+    let_go(second).await;
 }

@@ -6,7 +6,7 @@ use super::{Case, case};
 use crate::World;
 use crate::asking::Since;
 use crate::helper::Helper;
-use crate::patience::{LONG, within};
+use crate::patience::{LONG, gets_in, let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -33,7 +33,7 @@ async fn a_killed_holders_lock_is_free_after_its_ttl_and_not_before(world: World
     let guard = within("the lock of the dead", world.lock(&locks, &key).acquire()).await.expect("granted");
     asked.lasted(world.ttl());
     assert!(guard.token() > token);
-    guard.release().await.expect("held");
+    let_go(guard).await;
 }
 
 /// The same for three keys: all are free after the ttl, together and each.
@@ -47,7 +47,7 @@ async fn a_killed_holders_keys_are_all_free_after_its_ttl(world: World) {
         within("the keys of the dead", world.lock(&locks, &keys[..]).acquire()).await.expect("granted");
     asked.lasted(world.ttl());
     assert!(keys.iter().all(|key| guard.token_of(key).is_some_and(|later| later > token)));
-    guard.release().await.expect("held");
+    let_go(guard).await;
 }
 
 /// A cooldown of ten minutes dies with the process: what it held is free after the ttl.
@@ -57,7 +57,7 @@ async fn a_killed_holders_cooldown_lasts_no_longer_than_its_ttl(world: World) {
     helper.hold_at_least(world.mode(), &[&key], world.ttl(), LONG).await;
     helper.kill().await;
     let guard = within("the lock of the dead", world.lock(&locks, &key).acquire()).await.expect("granted");
-    guard.release().await.expect("held");
+    let_go(guard).await;
 }
 
 /// A writer waits for a process that reads, and for a reader here: the first is killed, the second leaves, and the
@@ -71,9 +71,9 @@ async fn a_killed_reader_lets_the_writer_in(world: World) {
     let writer = tokio::spawn(writer.lock(&key).acquire());
     queue.has(1).await;
     helper.kill().await;
-    reader.release().await.expect("held");
+    let_go(reader).await;
     let writer = within("the writer", writer).await.expect("no panic").expect("granted");
-    writer.release().await.expect("held");
+    let_go(writer).await;
 }
 
 /// A process that is next in line is killed. When the holder leaves, the one behind it is served once the dead one's
@@ -87,9 +87,9 @@ async fn one_killed_while_waiting_delays_the_queue_by_its_ttl_at_most(world: Wor
     let behind = tokio::spawn(world.lock(&behind, &key).acquire());
     queue.has(1).await;
     helper.kill().await;
-    guard.release().await.expect("held");
+    let_go(guard).await;
     let behind = within("the one behind the dead", behind).await.expect("no panic").expect("granted");
-    behind.release().await.expect("held");
+    let_go(behind).await;
 }
 
 /// A process that holds is stopped for longer than its ttl and goes on. By then somebody else holds; it knows at
@@ -110,7 +110,7 @@ async fn one_paused_beyond_its_ttl_learns_that_it_lost(world: World) {
     helper.ask("close", "closed").await; // its late release has been to the store
     assert!(world.lock(&there, &key).try_acquire().await.expect("an answer").is_none(), "it freed another's");
     assert!(successor.is_held());
-    successor.release().await.expect("held throughout");
+    let_go(successor).await;
 }
 
 /// A process that waits is stopped for longer than its ttl, and those behind it are served. Going on, it waits
@@ -125,11 +125,11 @@ async fn one_paused_while_waiting_loses_its_place(world: World) {
     let behind = tokio::spawn(world.lock(&behind, &key).acquire());
     queue.has(1).await;
     helper.pause();
-    guard.release().await.expect("held");
+    let_go(guard).await;
     let behind = within("the one behind the paused", behind).await.expect("no panic").expect("granted");
     helper.resume();
     let token = behind.token();
-    behind.release().await.expect("held");
+    let_go(behind).await;
     assert!(helper.held().await > token);
     helper.ask("release", "released").await;
 }
@@ -141,7 +141,7 @@ async fn a_process_that_closes_leaves_nothing(world: World) {
     helper.hold(world.mode(), &[&key], LONG).await;
     helper.ask("close", "closed").await;
     helper.kill().await;
-    assert!(world.lock(&locks, &key).try_acquire().await.expect("an answer").is_some());
+    drop(gets_in(world.lock(&locks, &key)).await);
 }
 
 /// Three processes wait one behind the other; each release lets in the next, with a greater token.
@@ -155,7 +155,7 @@ async fn processes_hand_over_to_each_other_in_order(world: World) {
         waiting.push(helper);
     }
     let mut last = guard.token();
-    guard.release().await.expect("held");
+    let_go(guard).await;
     for helper in &mut waiting {
         let token = helper.held().await;
         assert!(token > last);

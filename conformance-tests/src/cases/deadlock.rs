@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use super::{Case, case};
 use crate::World;
 use crate::history::History;
-use crate::patience::crowd;
+use crate::patience::{crowd, let_go};
 use crate::world::in_mode;
 
 pub(crate) const CASES: &[Case] = &[
@@ -28,7 +28,7 @@ async fn two_keys_in_either_order_never_deadlock(world: World) {
             for _ in 0..25 {
                 let guard = world.lock(&locks, &keys[..]).acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                guard.release().await.expect("held");
+                let_go(guard).await;
             }
         }
     })
@@ -56,7 +56,7 @@ async fn random_sets_of_keys_never_deadlock(world: World) {
                 taken += keys.len();
                 let guard = world.lock(&locks, keys).acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                guard.release().await.expect("held");
+                let_go(guard).await;
             }
             taken
         }
@@ -75,7 +75,7 @@ async fn a_ring_of_neighbours_never_deadlocks(world: World) {
             for _ in 0..10 {
                 let guard = world.lock(&locks, &keys[..]).acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                guard.release().await.expect("held");
+                let_go(guard).await;
             }
         }
     })
@@ -96,7 +96,7 @@ async fn sets_of_keys_in_mixed_modes_never_deadlock(world: World) {
             for _ in 0..4 {
                 let guard = in_mode(locks.lock(&keys), mode).acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-                guard.release().await.expect("held");
+                let_go(guard).await;
             }
             4 * keys.len()
         }

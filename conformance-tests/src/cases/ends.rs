@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Case, case};
 use crate::World;
-use crate::patience::{LONG, within};
+use crate::patience::{LONG, gets_in, let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -29,15 +29,14 @@ pub(crate) const CASES: &[Case] = &[
 /// Somebody else gets the lock by a look that does not wait.
 async fn free_now(world: &World) {
     let locks = world.steady().await;
-    let guard = world.lock(&locks, world.key("a")).try_acquire().await.expect("an answer");
-    guard.expect("the lock is free").release().await.expect("held");
+    let_go(gets_in(world.lock(&locks, world.key("a"))).await).await;
 }
 
 /// Somebody else gets the lock: the release is under way in the background.
 async fn free_soon(world: &World) {
     let locks = world.steady().await;
     let guard = within("the release in the background", world.lock(&locks, world.key("a")).acquire()).await;
-    guard.expect("granted").release().await.expect("held");
+    let_go(guard.expect("granted")).await;
 }
 
 /// A guard of the world's key, on a client of its own.
@@ -153,7 +152,7 @@ async fn after_the_end_of_a_waiting_runtime_no_place_is_left(world: World) {
         }
     })
     .await;
-    guard.release().await.expect("held throughout");
+    let_go(guard).await;
     free_soon(&world).await;
 }
 
@@ -177,8 +176,7 @@ async fn after_a_dropped_guard_of_several_keys_all_are_free(world: World) {
     let keys = world.keys(["a", "b", "c"]);
     drop(world.lock(&here, &keys[..]).acquire().await.expect("free"));
     within("the releases under way", here.close()).await;
-    let all = world.lock(&there, &keys[..]).try_acquire().await.expect("an answer");
-    all.expect("all are free").release().await.expect("held");
+    let_go(gets_in(world.lock(&there, &keys[..])).await).await;
 }
 
 /// Who waits is told of a release in the background as of any other.
@@ -189,7 +187,7 @@ async fn a_dropped_guard_hands_over_to_one_who_waits(world: World) {
     queue.has(1).await;
     drop(guard);
     let next = within("the one who waits", waiting).await.expect("no panic").expect("granted");
-    next.release().await.expect("held");
+    let_go(next).await;
 }
 
 /// Each of two grants, one after the other on one client, is released by its own guard: the first guard's release
@@ -203,5 +201,5 @@ async fn a_second_release_is_told_apart_from_the_first(world: World) {
     assert_eq!(first.release().await.expect_err("it was lost").kind(), ErrorKind::Lost);
     locks.close().await;
     assert!(world.lock(&locks, world.key("a")).try_acquire().await.expect("an answer").is_none());
-    second.release().await.expect("held throughout");
+    let_go(second).await;
 }

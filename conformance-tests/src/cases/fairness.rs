@@ -1,20 +1,18 @@
 //! First come, first served.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::{Case, case};
 use crate::World;
-use crate::patience::{LONG, crowd, within};
+use crate::patience::{LONG, crowd, let_go, within};
 use crate::queue::Queue;
-use crate::world::{busy, granted, held};
+use crate::world::{busy, granted};
 
 pub(crate) const CASES: &[Case] = &[
     case!(those_who_wait_are_served_in_the_order_of_arrival, exclusive; needs Fair),
     case!(a_wait_for_several_keys_keeps_its_turn_on_each, exclusive; needs Fair, Several),
     case!(sixteen_contenders_get_about_the_same, exclusive; needs Fair),
     case!(a_dropped_wait_delays_nobody, exclusive),
-    case!(a_dead_holder_is_found_though_one_between_gave_up, exclusive),
     case!(a_skip_does_not_pass_one_whose_turn_it_is, exclusive; needs Fair),
     case!(a_skip_does_not_pass_one_who_waits_behind_another, exclusive; needs Fair, Several),
 ];
@@ -31,11 +29,11 @@ async fn those_who_wait_are_served_in_the_order_of_arrival(world: World) {
         waiting.push(tokio::spawn(async move {
             let guard = lock.acquire().await.expect("granted in the end");
             order.lock().expect("no panic under it").push(task);
-            guard.release().await.expect("held");
+            let_go(guard).await;
         }));
         queue.has(task + 1).await;
     }
-    guard.release().await.expect("held");
+    let_go(guard).await;
     for task in waiting {
         within("all who wait", task).await.expect("no panic");
     }
@@ -52,12 +50,12 @@ async fn a_wait_for_several_keys_keeps_its_turn_on_each(world: World) {
     queue.has(1).await;
     let late = tokio::spawn(world.lock(&late, &b).acquire());
     queue.has(2).await;
-    guard.release().await.expect("held");
+    let_go(guard).await;
     let both = within("the one who came first", both).await.expect("no panic").expect("granted");
     assert!(!late.is_finished(), "two hold one key");
-    both.release().await.expect("held");
+    let_go(both).await;
     let late = within("the one who came later", late).await.expect("no panic").expect("granted");
-    late.release().await.expect("held");
+    let_go(late).await;
 }
 
 /// 16 contenders over four clients, each asking again as soon as it has released, until there were 240 grants: the
@@ -80,7 +78,7 @@ async fn sixteen_contenders_get_about_the_same(world: World) {
                     *left = left.saturating_sub(1);
                     *left > 0
                 };
-                guard.release().await.expect("held");
+                let_go(guard).await;
                 if !go_on {
                     return grants + 1;
                 }
@@ -90,7 +88,7 @@ async fn sixteen_contenders_get_about_the_same(world: World) {
     });
     let begin = async {
         queue.has(16).await;
-        first.release().await.expect("held");
+        let_go(first).await;
     };
     let (grants, ()) = tokio::join!(contenders, begin);
     let (least, most) = (grants.iter().min().expect("16"), grants.iter().max().expect("16"));
@@ -111,24 +109,10 @@ async fn a_dropped_wait_delays_nobody(world: World) {
     }
     let third = waiting.pop().expect("three");
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
-    guard.release().await.expect("held");
+    drop(waiting); // and with it what they may have been granted
+    let_go(guard).await;
     let third = within("the one who still waits", third).await.expect("no panic").expect("granted");
-    third.release().await.expect("held");
-}
-
-/// The holder is dead, the next in line gives up before it lapses, and nobody's turn has come by that: the third gets
-/// in when the holder has lapsed all the same.
-async fn a_dead_holder_is_found_though_one_between_gave_up(world: World) {
-    let (queue, client, key) = (Queue::default(), world.client().await, world.key("a"));
-    let (dead, between) = (world.claim(&key), world.lasting(&key).queued());
-    granted(client.acquire(&dead).await);
-    let _ = client.acquire(&between).await.expect("an answer");
-    let waiting = queue.locker(&world).await;
-    let waiting = tokio::spawn(world.lock(&waiting, &key).acquire());
-    queue.has(1).await;
-    held(client.release(&between, Duration::ZERO).await);
-    let third = within("the third", waiting).await.expect("no panic").expect("granted");
-    third.release().await.expect("held");
+    let_go(third).await;
 }
 
 /// The holder leaves and the next one has not looked yet: it has the lock already, and a skip is refused.
@@ -137,7 +121,7 @@ async fn a_skip_does_not_pass_one_whose_turn_it_is(world: World) {
     let guard = world.lock(&here, world.key("a")).acquire().await.expect("free");
     let (client, next) = (world.client().await, world.claim_for(LONG, world.key("a")).queued());
     busy(client.acquire(&next).await);
-    guard.release().await.expect("held");
+    let_go(guard).await;
     assert!(world.lock(&there, world.key("a")).try_acquire().await.expect("an answer").is_none());
     granted(client.acquire(&next).await);
 }

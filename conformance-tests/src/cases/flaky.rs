@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{ErrorKind, Guard, Locker, Result};
+use lock_core::{ErrorKind, Guard, Locker};
 use tokio::task::yield_now;
 
 use super::keeping::Waiting;
 use super::{Case, case};
 use crate::history::History;
-use crate::patience::{LONG, crowd, within};
+use crate::patience::{LONG, crowd, gets_in, let_go, within};
 use crate::{Call, Fate, Flaky, World};
 
 pub(crate) const CASES: &[Case] = &[
@@ -34,22 +34,13 @@ fn first(kind: Call, fate: Fate) -> impl Fn(Call, u64) -> Fate + Send + Sync + '
     move |call, count| if (call, count) == (kind, 1) { fate } else { Fate::Well }
 }
 
-/// A release that may have been confirmed, or goes on in the background.
-#[track_caller]
-fn released_or_unclear(outcome: Result<()>) {
-    if let Err(error) = outcome {
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    }
-}
-
 /// Once everything under way has ended, nothing is left on the world's key.
 async fn nothing_left(world: &World, flaky: &[Locker]) {
     for locks in flaky {
         within("the releases under way", locks.close()).await;
     }
     let locks = world.steady().await;
-    let next = world.lock(&locks, world.key("a")).try_acquire().await.expect("an answer");
-    next.expect("something leaked").release().await.expect("held");
+    let_go(gets_in(world.lock(&locks, world.key("a"))).await).await;
 }
 
 /// Ten tasks on flaky clients take turns: all are served, none overlap, and nothing is left.
@@ -61,7 +52,7 @@ async fn take_turns(world: &World, flaky: &[Locker]) {
             for _ in 0..2 {
                 let guard = world.lock(&locks, world.key("a")).acquire().await.expect("granted in the end");
                 history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                released_or_unclear(guard.release().await);
+                let_go(guard).await;
             }
         }
     })
@@ -92,7 +83,7 @@ async fn lost_requests_and_replies_make_no_second_holder_and_no_leak(world: Worl
 async fn a_grant_whose_reply_was_lost_is_found_again(world: World) {
     let locks = over(&world, first(Call::Acquire, Fate::ReplyLost)).await;
     let guard = within("the grant", world.lock(&locks, world.key("a")).acquire()).await.expect("granted");
-    guard.release().await.expect("held");
+    let_go(guard).await;
     nothing_left(&world, &[locks]).await;
 }
 
@@ -108,7 +99,7 @@ async fn a_skip_whose_reply_was_lost_leaves_nothing(world: World) {
 async fn a_release_whose_reply_was_lost_is_a_release(world: World) {
     let locks = over(&world, first(Call::Release, Fate::ReplyLost)).await;
     let guard = world.lock(&locks, world.key("a")).acquire().await.expect("free");
-    guard.release().await.expect("it was held to the end");
+    let_go(guard).await;
     nothing_left(&world, &[locks]).await;
 }
 
@@ -131,9 +122,8 @@ async fn a_timeout_over_lost_replies_leaves_no_place(world: World) {
         let waiting = world.lock(&flaky, world.key("a")).timeout(Duration::from_millis(50)).acquire();
         let error = within("the timeout", waiting).await.expect_err("the key is held");
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-        guard.release().await.expect("held");
-        let next = world.lock(&steady, world.key("a")).try_acquire().await.expect("an answer");
-        next.expect("the timeout had no place any more").release().await.expect("held");
+        let_go(guard).await;
+        let_go(gets_in(world.lock(&steady, world.key("a"))).await).await;
     }
 }
 
@@ -165,5 +155,5 @@ async fn a_lock_whose_renewals_are_all_lost_is_lost_in_time(world: World) {
     within("word of the loss", guard.lost()).await;
     assert_eq!(Guard::release(guard).await.expect_err("it was lost").kind(), ErrorKind::Lost);
     locks.close().await;
-    next.release().await.expect("held throughout");
+    let_go(next).await;
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{Case, case};
 use crate::World;
-use crate::patience::within;
+use crate::patience::{let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -55,7 +55,7 @@ impl Waiting {
         let released = guard.release().await;
         let next = within("the one who waits", self.task).await.expect("no panic");
         assert!(next.token() > token);
-        next.release().await.expect("held");
+        let_go(next).await;
         held && released.is_ok()
     }
 }
@@ -87,7 +87,7 @@ async fn without_renewal_a_lock_is_lost_at_its_ttl(world: World) {
     assert_eq!(guard.release().await.expect_err("it was lost").kind(), ErrorKind::Lost);
     within("the releases under way", here.close()).await;
     assert!(world.lock(&here, world.key("a")).try_acquire().await.expect("an answer").is_none());
-    next.release().await.expect("held throughout");
+    let_go(next).await;
 }
 
 /// Work that would go on for ever is stopped when its lock is lost, and the answer says why.
@@ -154,7 +154,7 @@ async fn one_who_waits_for_several_ttls_keeps_its_place(world: World) {
         let late = tokio::spawn(world.lock(&late, world.key("a")).acquire());
         queue.has(2).await;
         tokio::time::sleep(ttl.mul_f64(TTLS)).await;
-        guard.release().await.expect("held");
+        let_go(guard).await;
         let served = async |waiting: JoinHandle<lock_core::Result<Guard>>| {
             let guard = within("one who waits", waiting).await.expect("no panic").expect("granted");
             let token = guard.token();

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::{Case, case};
 use crate::World;
 use crate::history::History;
-use crate::patience::crowd;
+use crate::patience::{crowd, gets_in, let_go};
 use crate::world::{granted, held};
 
 pub(crate) const CASES: &[Case] = &[
@@ -36,7 +36,7 @@ async fn fifty_executions_on_keys_of_their_own_run_in_parallel(world: World) {
                 state[task].lock().expect("no panic under it").push((task, event));
                 yield_now().await;
             }
-            guard.release().await.expect("held");
+            let_go(guard).await;
         }
     })
     .await;
@@ -65,8 +65,7 @@ async fn a_hundred_claims_at_once_are_all_different(world: World) {
     }
     let locks = world.steady().await;
     for task in 0..100 {
-        let again = world.lock(&locks, world.key(&format!("{task}"))).try_acquire().await;
-        assert!(again.expect("an answer").is_some(), "claim {task} left something");
+        drop(gets_in(world.lock(&locks, world.key(&format!("{task}")))).await);
     }
 }
 
@@ -81,7 +80,7 @@ async fn thirty_registrations_in_one_record_are_all_there(world: World) {
             yield_now().await;
             registered.push(user);
             *record.lock().expect("no panic under it") = registered;
-            guard.release().await.expect("held");
+            let_go(guard).await;
         }
     })
     .await;
@@ -99,7 +98,7 @@ async fn a_hundred_tasks_through_five_clients_are_all_served(world: World) {
         async move {
             let guard = lock.acquire().await.expect("granted in the end");
             history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-            guard.release().await.expect("held");
+            let_go(guard).await;
         }
     })
     .await;
@@ -121,12 +120,12 @@ async fn tasks_that_give_up_leave_the_others_alone(world: World) {
             }
             let guard = lock.acquire().await.expect("granted in the end");
             history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-            guard.release().await.expect("held");
+            let_go(guard).await;
         }
     })
     .await;
     history.assert_sound(20);
     join_all(clients.iter().map(lock_core::Locker::close)).await;
     let locks = world.steady().await;
-    assert!(world.lock(&locks, world.key("a")).try_acquire().await.expect("an answer").is_some());
+    drop(gets_in(world.lock(&locks, world.key("a"))).await);
 }

@@ -9,7 +9,7 @@ use super::{Case, case};
 use crate::World;
 use crate::helper::Helper;
 use crate::history::History;
-use crate::patience::{crowd, within};
+use crate::patience::{crowd, gets_in, let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -45,7 +45,7 @@ impl Crew {
             self.inside.send_modify(|(now, _)| *now -= 1);
         };
         self.history.record(format!("task {task}"), mode, &guard, peak).await;
-        guard.release().await.expect("held to the end");
+        let_go(guard).await;
     }
 
     /// Panics unless there were ever as many holders as permits, never more, and so many in all.
@@ -75,13 +75,13 @@ async fn one_freed_permit_lets_one_in(world: World) {
     queue.has(1).await;
     let second = tokio::spawn(waiting[1].lock(&key).permit_of(2).acquire());
     queue.has(2).await;
-    one.release().await.expect("held");
+    let_go(one).await;
     let first = within("the freed permit", first).await.expect("no panic").expect("granted");
     assert!(!second.is_finished(), "three permits of two");
-    first.release().await.expect("held");
+    let_go(first).await;
     let second = within("the next permit", second).await.expect("no panic").expect("granted");
-    two.release().await.expect("held");
-    second.release().await.expect("held");
+    let_go(two).await;
+    let_go(second).await;
 }
 
 /// A permit of one is as good as an exclusive claim, and stands in the way of one.
@@ -91,8 +91,8 @@ async fn a_permit_of_one_excludes(world: World) {
     let guard = here.lock(&key).permit_of(1).acquire().await.expect("free");
     assert!(there.lock(&key).permit_of(1).try_acquire().await.expect("an answer").is_none());
     assert!(there.lock(&key).try_acquire().await.expect("an answer").is_none());
-    guard.release().await.expect("held");
-    assert!(there.lock(&key).try_acquire().await.expect("an answer").is_some());
+    let_go(guard).await;
+    drop(gets_in(there.lock(&key)).await);
 }
 
 /// A process that holds one of two permits is killed: after its ttl one who waits gets in, and only one.
@@ -106,6 +106,6 @@ async fn a_dead_holders_permit_comes_back_alone(world: World) {
     let next = within("the dead holder's permit", there.lock(&key).permit_of(2).acquire()).await;
     let next = next.expect("granted after the ttl");
     assert!(here.lock(&key).permit_of(2).try_acquire().await.expect("an answer").is_none());
-    alive.release().await.expect("held throughout");
-    next.release().await.expect("held");
+    let_go(alive).await;
+    let_go(next).await;
 }

@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 
 use super::{Case, case};
 use crate::World;
-use crate::patience::{crowd, within};
+use crate::patience::{crowd, gets_in, let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -29,7 +29,7 @@ async fn readers_share(world: World) {
             let guard = lock.acquire().await.expect("readers share");
             all.wait().await;
             assert!(guard.is_held());
-            guard.release().await.expect("held");
+            let_go(guard).await;
         }
     })
     .await;
@@ -41,8 +41,8 @@ async fn a_writer_is_alone(world: World) {
     let guard = here.lock(world.key("a")).acquire().await.expect("free");
     assert!(there.lock(world.key("a")).shared().try_acquire().await.expect("an answer").is_none());
     assert!(there.lock(world.key("a")).try_acquire().await.expect("an answer").is_none());
-    guard.release().await.expect("held");
-    assert!(there.lock(world.key("a")).shared().try_acquire().await.expect("an answer").is_some());
+    let_go(guard).await;
+    drop(gets_in(there.lock(world.key("a")).shared()).await);
 }
 
 /// A reader that comes after a waiting writer waits behind it, although readers hold.
@@ -56,12 +56,12 @@ async fn a_reader_does_not_pass_a_waiting_writer(world: World) {
     assert!(here.lock(&key).shared().try_acquire().await.expect("an answer").is_none(), "a skip passed it");
     let late = tokio::spawn(late.lock(&key).shared().acquire());
     queue.has(2).await; // refused, though a reader holds
-    early.release().await.expect("held");
+    let_go(early).await;
     let writer = within("the writer", writer).await.expect("no panic").expect("granted");
     assert!(!late.is_finished(), "a reader beside the writer");
-    writer.release().await.expect("held");
+    let_go(writer).await;
     let late = within("the late reader", late).await.expect("no panic").expect("granted");
-    late.release().await.expect("held");
+    let_go(late).await;
 }
 
 /// Six readers over three clients come back at once whenever they have left; a writer among them is served.
@@ -92,7 +92,7 @@ async fn stream(world: &World, of_readers: bool) {
                 while !*stopped.borrow() {
                     let guard = lock(&locks, of_readers).acquire().await.expect("granted in the end");
                     yield_now().await;
-                    guard.release().await.expect("held");
+                    let_go(guard).await;
                 }
             })
         })
@@ -101,7 +101,7 @@ async fn stream(world: &World, of_readers: bool) {
     let alone = world.steady().await;
     for _ in 0..3 {
         let served = within("the one in the stream", lock(&alone, !of_readers).acquire()).await;
-        served.expect("granted").release().await.expect("held");
+        let_go(served.expect("granted")).await;
     }
     stop.send_replace(true);
     for task in streaming {
@@ -120,12 +120,12 @@ async fn all_readers_behind_a_writer_get_in_together(world: World) {
         tokio::spawn(async move {
             let guard = lock.acquire().await.expect("granted in the end");
             all.wait().await;
-            guard.release().await.expect("held");
+            let_go(guard).await;
         })
     });
     let readers: Vec<_> = readers.collect();
     queue.has(4).await;
-    writer.release().await.expect("held");
+    let_go(writer).await;
     for reader in readers {
         within("all readers at once", reader).await.expect("no panic");
     }
@@ -141,11 +141,11 @@ async fn a_writer_waits_for_the_last_reader(world: World) {
     let three = here.lock(&key).shared().acquire().await.expect("shared");
     let writer = tokio::spawn(writer.lock(&key).acquire());
     queue.has(1).await;
-    two.release().await.expect("held");
-    one.release().await.expect("held");
+    let_go(two).await;
+    let_go(one).await;
     assert!(!writer.is_finished(), "a writer beside a reader");
     assert!(there.lock(&key).shared().try_acquire().await.expect("an answer").is_none());
-    three.release().await.expect("held");
+    let_go(three).await;
     let writer = within("the writer", writer).await.expect("no panic").expect("granted");
-    writer.release().await.expect("held");
+    let_go(writer).await;
 }

@@ -6,7 +6,7 @@ use tokio::sync::Barrier;
 
 use super::{Case, case};
 use crate::World;
-use crate::patience::{LONG, crowd, within};
+use crate::patience::{LONG, crowd, gets_in, let_go, within};
 
 pub(crate) const CASES: &[Case] = &[
     case!(a_free_key_is_taken, exclusive),
@@ -23,7 +23,7 @@ async fn a_free_key_is_taken(world: World) {
     let guard = world.lock(&here, world.key("a")).try_acquire().await.expect("an answer").expect("free");
     assert!(guard.is_held());
     assert!(world.lock(&there, world.key("a")).try_acquire().await.expect("an answer").is_none());
-    guard.release().await.expect("held");
+    let_go(guard).await;
 }
 
 /// Refused again and again, it leaves no place: when the holder leaves the next skip gets in.
@@ -33,8 +33,8 @@ async fn a_busy_key_answers_none_and_leaves_nothing(world: World) {
     for _ in 0..3 {
         assert!(world.lock(&there, world.key("a")).try_acquire().await.expect("an answer").is_none());
     }
-    guard.release().await.expect("held");
-    assert!(world.lock(&third, world.key("a")).try_acquire().await.expect("an answer").is_some());
+    let_go(guard).await;
+    drop(gets_in(world.lock(&third, world.key("a"))).await);
 }
 
 /// A lock belongs to a guard, not to a client or a task: its own holder is refused like anybody else.
@@ -42,7 +42,7 @@ async fn the_holder_itself_is_refused(world: World) {
     let locks = world.steady().await;
     let guard = world.lock(&locks, world.key("a")).acquire().await.expect("free");
     assert!(world.lock(&locks, world.key("a")).try_acquire().await.expect("an answer").is_none());
-    guard.release().await.expect("the refusal took nothing from the holder");
+    let_go(guard).await;
 }
 
 /// With a timeout of ten minutes it answers at once all the same.
@@ -59,14 +59,13 @@ async fn several_keys_are_taken_all_or_none(world: World) {
     let keys = world.keys(["a", "b", "c"]);
     let guard = world.lock(&here, &keys[2]).acquire().await.expect("free");
     assert!(world.lock(&there, &keys[..]).try_acquire().await.expect("an answer").is_none());
-    let rest = world.lock(&third, &keys[..2]).try_acquire().await.expect("an answer");
-    rest.expect("nothing was left on them").release().await.expect("held");
-    guard.release().await.expect("held");
-    let all = world.lock(&there, &keys[..]).try_acquire().await.expect("an answer").expect("free");
+    let_go(gets_in(world.lock(&third, &keys[..2])).await).await;
+    let_go(guard).await;
+    let all = gets_in(world.lock(&there, &keys[..])).await;
     for key in &keys {
         assert!(world.lock(&third, key).try_acquire().await.expect("an answer").is_none(), "{key} is free");
     }
-    all.release().await.expect("held");
+    let_go(all).await;
 }
 
 /// 20 skips of one free key at once over 5 clients: one gets it, the others are refused.
