@@ -137,6 +137,16 @@ impl File {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.open.as_ref().expect("it is open").db
+    }
+
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
     /// Whether there is a connection, to what the path means now: two processes must never lock in two files.
     fn is_current(&self) -> bool {
         let opened = self.open.as_ref().and_then(|open| open.identity);
@@ -184,8 +194,8 @@ fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Waits for another process's transaction: they take microseconds, so look again soon. Gives up after about five
-/// seconds.
+/// Waits for another process's transaction: they take microseconds, so look again soon, and never less often than those
+/// who came later. Gives up after about five seconds.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one wait of this crate, on its own thread: SQLite has no queue"
@@ -197,10 +207,9 @@ fn wait_for_writer(tries: i32) -> bool {
     match tries {
         0..4 => thread::yield_now(),
         4..40 => thread::sleep(Duration::from_micros(50)),
-        40..200 => thread::sleep(Duration::from_micros(500)),
-        _ => thread::sleep(Duration::from_millis(5)),
+        _ => thread::sleep(Duration::from_micros(500)),
     }
-    tries < 1_200
+    tries < 9_000
 }
 
 /// Makes the tables if there are none; answers their version if it is another one.

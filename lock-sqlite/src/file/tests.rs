@@ -1,1 +1,284 @@
+//! What may be wrong with a file, and what one learns about it from the connection itself.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lock_core::{Attempt, Claim, ErrorKind, Mode, Ownership, Result, Token};
+use rusqlite::Connection;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use tempfile::TempDir;
+
+use super::{File, Patience, Stage};
+use crate::clock::wall_micros;
+
+/// A lock file in a directory of its own.
+struct Place {
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { path: directory.path().join("locks.db"), _directory: directory }
+    }
+
+    /// A connection for good: to a new file, the first is not.
+    fn open(&self) -> File {
+        drop(File::open(&self.path, false).expect("it is made"));
+        File::open(&self.path, false).expect("it opens")
+    }
+
+    /// A connection that knows nothing of locks.
+    fn plain(&self) -> Connection {
+        Connection::open(&self.path).expect("a connection")
+    }
+}
+
+fn claim(key: &str) -> Claim {
+    Claim::new(key, Mode::Exclusive, Duration::from_secs(600)).expect("valid")
+}
+
+fn acquire(file: &mut File, claim: &Claim) -> Result<Attempt> {
+    file.transaction("here", Patience::Some, |steps| steps.acquire(claim)).map_err(|failure| failure.error)
+}
+
+fn release(file: &mut File, claim: &Claim) -> Result<Ownership> {
+    let released = file.transaction("here", Patience::Some, |steps| steps.release(claim, Duration::ZERO));
+    released.map(|(ownership, _)| ownership).map_err(|failure| failure.error)
+}
+
+fn renew(file: &mut File, claim: &Claim) -> Result<Ownership> {
+    file.transaction("here", Patience::Some, |steps| steps.renew(claim)).map_err(|failure| failure.error)
+}
+
+fn token(file: &mut File, claim: &Claim) -> Token {
+    match acquire(file, claim).expect("a look") {
+        Attempt::Granted(grant) => grant.token,
+        other => panic!("{claim:?}: {other:?}"),
+    }
+}
+
+fn count(db: &Connection, table: &str) -> i64 {
+    db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a count")
+}
+
+#[test]
+fn a_full_disk_is_unavailable_and_leaves_nothing_half_done() {
+    let place = Place::new();
+    let (mut file, plain) = (place.open(), place.plain());
+    let no_room = |file: &File| {
+        let pages: i64 =
+            file.connection().pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count");
+        file.connection()
+            .pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0))
+            .expect("a limit");
+    };
+    no_room(&file);
+    let mut held = Vec::new();
+    let (refused, error) = loop {
+        let next = claim(&format!("{:0>400}", held.len()));
+        match acquire(&mut file, &next) {
+            Ok(_) => held.push(next),
+            Err(error) => break (next, error),
+        }
+        assert!(held.len() < 1_000, "the limit is not felt");
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let message = error.to_string();
+    assert!(message.contains("full") && message.contains("locks.db"), "{message}");
+    let claims = i64::try_from(held.len()).expect("few");
+    assert_eq!((count(&plain, "lock_claims"), count(&plain, "lock_queue")), (claims, claims));
+
+    // The first call opens the file anew; from then on the disk is full again.
+    assert_eq!(renew(&mut file, &refused).expect("an answer"), Ownership::Lost);
+    no_room(&file);
+    for claim in &held {
+        assert!(matches!(renew(&mut file, claim), Ok(Ownership::Held { .. })));
+        assert!(matches!(release(&mut file, claim), Ok(Ownership::Held { .. })));
+    }
+    token(&mut file, &refused);
+}
+
+#[test]
+fn lock_tables_of_a_newer_version_are_refused() {
+    let place = Place::new();
+    drop(place.open());
+    place.plain().execute("UPDATE lock_meta SET version = 2", []).expect("an update");
+    let error = File::open(&place.path, false).expect_err("a newer version");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let message = error.to_string();
+    assert!(["locks.db", "version 2", "newer"].iter().all(|part| message.contains(part)), "{message}");
+}
+
+#[test]
+fn a_damaged_file_is_an_error_that_says_so() {
+    let place = Place::new();
+    drop(place.open());
+    let mut bytes = std::fs::read(&place.path).expect("closed, all of it is there");
+    bytes[4096..].fill(0xa5);
+    std::fs::write(&place.path, bytes).expect("written");
+    let error = File::open(&place.path, false).and_then(|mut file| acquire(&mut file, &claim("a")));
+    let error = error.expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::Backend);
+    let message = error.to_string();
+    assert!(message.contains("locks.db is damaged") && message.contains("restore"), "{message}");
+}
+
+#[test]
+fn another_boot_frees_everything_and_its_tokens_outgrow_the_old_ones() {
+    let place = Place::new();
+    let mut file = place.open();
+    let (old, elsewhere) = (claim("a"), claim("b"));
+    let before = token(&mut file, &old);
+    token(&mut file, &elsewhere);
+    let floor = wall_micros();
+    place.plain().execute("UPDATE lock_meta SET boot = 'another', last = 5", []).expect("an update");
+    assert_eq!(renew(&mut file, &old).expect("an answer"), Ownership::Lost);
+    assert_eq!((count(file.connection(), "lock_claims"), count(file.connection(), "lock_queue")), (0, 0));
+    let after = token(&mut file, &claim("a"));
+    assert!(after > before && after.get() >= floor.unsigned_abs(), "{after} after {before}, at {floor}");
+    assert!(matches!(acquire(&mut file, &claim("a")), Ok(Attempt::Busy(_))), "that happens once");
+}
+
+#[test]
+fn tokens_grow_after_another_boot_whose_clock_is_behind() {
+    let place = Place::new();
+    let mut file = place.open();
+    let ahead = wall_micros() + 3_600_000_000;
+    place.plain().execute("UPDATE lock_meta SET boot = 'another', last = ?1", [ahead]).expect("an update");
+    assert_eq!(token(&mut file, &claim("a")).get(), ahead.unsigned_abs() + 1);
+}
+
+#[test]
+fn opening_raises_the_counter_to_the_clock() {
+    let place = Place::new();
+    let issued = token(&mut place.open(), &claim("a"));
+    let older = "UPDATE lock_meta SET last = 7; DELETE FROM lock_claims; DELETE FROM lock_queue";
+    place.plain().execute_batch(older).expect("an older copy");
+    assert!(token(&mut place.open(), &claim("a")) > issued);
+}
+
+#[test]
+fn a_refused_skip_writes_nothing() {
+    let place = Place::new();
+    let (mut file, plain) = (place.open(), place.plain());
+    token(&mut file, &claim("a"));
+    let version =
+        || plain.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0)).expect("a number");
+    let before = version();
+    assert!(matches!(acquire(&mut file, &claim("a")), Ok(Attempt::Busy(_))));
+    assert_eq!(version(), before);
+    token(&mut file, &claim("b"));
+    assert_ne!(version(), before, "and a grant does");
+}
+
+#[test]
+fn what_lapsed_and_nobody_asks_for_is_swept_by_the_way() {
+    let place = Place::new();
+    let mut file = place.open();
+    token(&mut file, &claim("dead"));
+    // As if it had lapsed, and the last sweep were long ago.
+    file.connection().execute("UPDATE lock_claims SET expires = 1", []).expect("an update");
+    file.swept = 0;
+    token(&mut file, &claim("alive"));
+    assert_eq!((count(file.connection(), "lock_claims"), count(file.connection(), "lock_queue")), (1, 1));
+}
+
+#[test]
+fn a_released_claim_leaves_no_row() {
+    let place = Place::new();
+    let mut file = place.open();
+    let claims = ["a", "b", "a"].map(|key| claim(key).queued());
+    for claim in &claims {
+        acquire(&mut file, claim).expect("held or queued");
+    }
+    for claim in &claims {
+        assert!(matches!(release(&mut file, claim), Ok(Ownership::Held { .. })));
+    }
+    assert_eq!((count(file.connection(), "lock_claims"), count(file.connection(), "lock_queue")), (0, 0));
+}
+
+#[test]
+fn a_failure_says_where() {
+    let place = Place::new();
+    let (mut file, plain) = (place.open(), place.plain());
+    let stage = |file: &mut File, patience| {
+        let failed = file.transaction("here", patience, |steps| steps.acquire(&claim("a")));
+        failed.map_err(|failure| (failure.at, failure.error.kind())).expect_err("a failure")
+    };
+    plain.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
+    assert_eq!(stage(&mut file, Patience::None), (Stage::Start, ErrorKind::Unavailable));
+    plain.execute_batch("ROLLBACK").expect("no write lock");
+    file.connection().commit_hook(Some(|| true)).expect("a hook that refuses");
+    assert_eq!(stage(&mut file, Patience::None), (Stage::Commit, ErrorKind::Unavailable));
+    // The connection was discarded; somebody in a hurry does not wait for another one.
+    assert_eq!(stage(&mut file, Patience::None), (Stage::Start, ErrorKind::Unavailable));
+    let trigger = "CREATE TRIGGER no BEFORE INSERT ON lock_queue BEGIN SELECT RAISE(ABORT, 'no'); END";
+    plain.execute_batch(trigger).expect("a trigger");
+    assert_eq!(stage(&mut file, Patience::Some), (Stage::Step, ErrorKind::Backend));
+}
+
+#[test]
+fn a_file_that_comes_to_be_while_it_is_opened_is_opened_once_more() {
+    let place = Place::new();
+    let mut file = File::open(&place.path, false).expect("it is made");
+    assert!(!file.is_current(), "there was no file to compare with");
+    token(&mut file, &claim("a"));
+    assert!(file.is_current());
+}
+
+thread_local! {
+    static SEEN: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+#[test]
+fn no_statement_of_a_call_reads_a_whole_table() {
+    let place = Place::new();
+    let mut file = place.open();
+    token(&mut file, &claim("warm"));
+    // What ANALYZE makes of nearly empty tables must not mislead the planner later.
+    file.connection().execute_batch("ANALYZE").expect("statistics");
+    drop(file);
+    let mut file = place.open();
+    file.swept = i64::MAX / 2;
+    let note = |event: TraceEvent<'_>| {
+        if let TraceEvent::Stmt(statement, _) = event {
+            SEEN.with_borrow_mut(|seen| seen.insert(statement.sql().into_owned()));
+        }
+    };
+    file.connection().trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note));
+    let mut claims = Vec::new();
+    for mode in [Mode::Exclusive, Mode::Shared, Mode::permit_of(2).expect("two")] {
+        for keys in [&["a", "b"][..], &["a"], &["b"]] {
+            claims.push(Claim::new(keys, mode, Duration::from_secs(600)).expect("valid").queued());
+        }
+    }
+    for claim in &claims {
+        acquire(&mut file, claim).expect("a look");
+        acquire(&mut file, claim).expect("another");
+        renew(&mut file, claim).expect("a renewal");
+    }
+    for (n, claim) in claims.iter().enumerate() {
+        let keep = Duration::from_secs(if n % 2 == 0 { 60 } else { 0 });
+        file.transaction("here", Patience::Some, |steps| steps.release(claim, keep)).expect("a release");
+    }
+    let seen = SEEN.take();
+    assert!(seen.len() > 10, "{seen:?}");
+    for sql in seen
+        .iter()
+        .filter(|sql| ["SELECT", "UPDATE", "DELETE", "INSERT"].iter().any(|verb| sql.starts_with(verb)))
+    {
+        let mut plan = file.connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+        let nothing = vec![rusqlite::types::Null; plan.parameter_count()];
+        let steps = plan
+            .query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>("detail"))
+            .expect("its steps");
+        for step in steps.map(|step| step.expect("text")) {
+            // That one has a single row.
+            assert!(!step.contains("SCAN") || step == "SCAN lock_meta", "{step}: {sql}");
+        }
+    }
+}
