@@ -4,7 +4,7 @@
 //! standard output. Its standard input stays open as long as its parent lives: when it closes, the worker ends.
 
 use std::io::{BufRead as _, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -98,7 +98,7 @@ impl Crew {
 
 impl Worker {
     fn start(
-        program: &PathBuf,
+        program: &Path,
         number: usize,
         name: String,
         args: &[String],

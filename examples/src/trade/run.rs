@@ -89,7 +89,7 @@ pub async fn run(
     options: &Options,
     staff: Staff,
     cooldown: Duration,
-    work: &[String],
+    pace: &[String],
     interrupted: impl Future<Output = ()>,
 ) -> Result<Option<Outcome>> {
     let orders = orders::read(file)?;
@@ -104,7 +104,7 @@ pub async fn run(
         &if options.no_locks { "no locks".to_owned() } else { format!("locks in {url}") },
     );
 
-    let common = [options.to_args(home.path()), work.to_vec()].concat();
+    let common = [options.to_args(home.path()), pace.to_vec()].concat();
     let begun = Instant::now();
     let mut tally = Tally::new(&orders);
     let mut crew = Crew::start(staff.jobs(&common))?;

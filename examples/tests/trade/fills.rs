@@ -13,7 +13,7 @@ fn one_order() -> Scene {
 }
 
 /// Slow enough for both to have looked before either writes.
-const RACE: &str = "--sockets 1 --schedulers 1 --evaluators 0 --latency 20ms";
+const RACE: &str = "--sockets 1 --schedulers 1 --evaluators 0 --latency 100ms";
 
 #[test]
 fn t1_socket_and_scheduler_process_one_order_at_once() {
@@ -33,7 +33,7 @@ fn t1_without_locks_the_database_has_to_refuse_the_second() {
 }
 
 const TWO_TRADES: [&str; 2] = ["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,3,200,"];
-const ALL_AT_ONCE: &str = "--sockets 2 --schedulers 2 --evaluators 0 --latency 20ms";
+const ALL_AT_ONCE: &str = "--sockets 2 --schedulers 2 --evaluators 0 --latency 100ms";
 
 #[test]
 fn t2_two_trades_update_one_position_at_once() {
