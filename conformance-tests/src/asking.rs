@@ -12,7 +12,7 @@ use futures::future::join_all;
 use lock_core::{Attempt, Backend, Claim, Grant, Key, Keys, Mode, Ownership, Result, Wakeups};
 
 use crate::World;
-use crate::patience::{LIMIT, LONG, within};
+use crate::patience::{LONG, within};
 use crate::world::{busy, granted, held};
 
 /// A client of the store under test.
@@ -213,5 +213,5 @@ fn margin(lasts: Duration) -> Duration {
 /// Sleeps by what the store itself said, as the core does: a little longer.
 pub(crate) async fn pause(retry_after: Duration) {
     assert!(retry_after <= LONG * 2, "retry after {retry_after:?}: later than any lapse");
-    tokio::time::sleep(retry_after.min(LIMIT) + Duration::from_millis(1)).await;
+    tokio::time::sleep(retry_after + Duration::from_millis(1)).await;
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lock_core::{Claim, Ownership};
+use tokio::task::yield_now;
 
 use super::{Case, case};
 use crate::World;
@@ -26,15 +27,15 @@ pub(crate) const CASES: &[Case] = &[
 /// As many gates as the deepest future has; more would be a loop.
 const GATES: usize = 200;
 
-/// Drops what `make` makes at its first await, at its second, and so on, until it comes to its end; `after` sees to
+/// Drops what a future is made at its first await, at its second, and so on, until it comes to its end; `after` sees to
 /// what must be so each time.
 macro_rules! at_every_await {
-    ($gate:ident, $future:expr, $after:expr) => {{
+    ($gate:ident, $future:expr $(, $after:block)?) => {{
         let mut $gate = 0;
         loop {
             assert!($gate < GATES, "dropped {GATES} times, and it never came to its end");
             let ended = cut_short($future, $gate).await.is_some();
-            $after;
+            $($after)?
             if ended {
                 break;
             }
@@ -71,7 +72,7 @@ async fn a_dropped_request_can_be_released(world: World) {
 async fn a_dropped_request_leaves_nothing_past_its_ttl(world: World) {
     let [here, there] = world.clients().await;
     let key = world.key("a");
-    at_every_await!(gate, here.acquire(&world.claim(&key).queued()), ());
+    at_every_await!(gate, here.acquire(&world.claim(&key).queued()));
     until_free(&there, &key, || async {}).await;
 }
 
@@ -81,7 +82,7 @@ async fn a_dropped_request_of_a_waiter_leaves_nothing_past_its_ttl(world: World)
     let [a, b] = world.keys(["a", "b"]);
     let holder = world.lasting(&a);
     granted(here.acquire(&holder).await);
-    at_every_await!(gate, here.acquire(&world.claim([&a, &b]).queued()), ());
+    at_every_await!(gate, here.acquire(&world.claim([&a, &b]).queued()));
     until_free(&there, &b, || async {}).await;
     held(here.release(&holder, AT_ONCE).await);
     assert!(is_free(&there, &a).await);
@@ -94,10 +95,10 @@ async fn a_dropped_look_keeps_the_place(world: World) {
     granted(here.acquire(&holder).await);
     busy(there.acquire(&first).await);
     busy(there.acquire(&second).await);
-    at_every_await!(gate, there.acquire(&first), ());
+    at_every_await!(gate, there.acquire(&first));
     held(here.release(&holder, AT_ONCE).await);
     busy(there.acquire(&second).await);
-    at_every_await!(gate, there.acquire(&first), ());
+    at_every_await!(gate, there.acquire(&first));
     granted(there.acquire(&first).await);
 }
 
@@ -150,7 +151,7 @@ async fn a_dropped_wish_for_a_bell_leaves_none(world: World) {
     let [holder, waiter] = world.rivals(&world.key("a")).map(Claim::queued);
     granted(here.acquire(&holder).await);
     busy(there.acquire(&waiter).await);
-    at_every_await!(gate, there.wakeups(&waiter), ());
+    at_every_await!(gate, there.wakeups(&waiter));
     let mut bell = waits(&there, &waiter).await;
     held(here.release(&holder, AT_ONCE).await);
     rung(&mut bell).await;
@@ -178,12 +179,14 @@ async fn tasks_aborted_at_once_leave_nothing(world: World) {
         let (client, claim) = (here.clone(), world.claim(&keys[at % 3]).queued());
         let task = tokio::spawn(async move {
             drop(client.acquire(&claim).await);
+            yield_now().await;
             drop(client.wakeups(&claim).await);
             drop(client.renew(&[Arc::new(claim.clone())]).await);
+            yield_now().await;
             drop(client.release(&claim, AT_ONCE).await);
         });
         for _ in 0..random.usize(..8) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         task.abort();
     }

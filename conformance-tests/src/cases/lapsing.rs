@@ -8,7 +8,8 @@ use tokio::time::sleep;
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, Since, answered, is_free, lapse, permit, renew, wins};
+use crate::asking::{AT_ONCE, Client, Since, answered, is_free, lapse, permit, renew, wins};
+use crate::patience::LONG;
 use crate::world::{busy, granted, held, lost};
 
 pub(crate) const CASES: &[Case] = &[
@@ -24,7 +25,10 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_lapse_takes_nobody_else_along, exclusive),
     case!(permits_lapse_one_by_one; needs Permits),
     case!(a_reader_lapses_and_lets_the_writer_in; needs Shared),
-    case!(nobody_has_to_look_for_a_claim_to_lapse, exclusive),
+    case!(a_claim_that_nobody_looked_at_lapses_for_renewal_too, exclusive),
+    case!(a_claim_that_nobody_looked_at_lapses_for_release_too, exclusive),
+    case!(a_claim_that_nobody_looked_at_comes_back_as_a_new_one, exclusive),
+    case!(a_place_that_nobody_looked_at_comes_back_last, exclusive; needs Fair),
 ];
 
 /// A lapsed claim is gone, soon after its lease and not before.
@@ -36,6 +40,7 @@ async fn a_lapsed_lease_can_be_taken_and_not_before_it_lapsed(world: World) {
     let lease = granted(here.acquire(&holder).await).lease;
     wins(&there, &other).await;
     asked.lasted(lease);
+    asked.at_most(holder.ttl() * 8 + Duration::from_secs(3));
 }
 
 /// When the claim ahead lapses, the next one is the holder: a look tells it so.
@@ -216,14 +221,58 @@ async fn a_reader_lapses_and_lets_the_writer_in(world: World) {
     busy(there.acquire(&world.lasting_as(Mode::Shared, &key)).await);
 }
 
-/// A claim lapses by the clock alone: nobody has to ask for its keys.
-async fn nobody_has_to_look_for_a_claim_to_lapse(world: World) {
-    let [here, there] = world.clients().await;
-    let (watched, alone) = (world.claim(world.key("a")), world.claim(world.key("b")));
-    granted(here.acquire(&alone).await);
-    granted(here.acquire(&watched).await);
-    // The later one of the two; the store's lag is the same for both.
-    lapse(&there, &watched).await;
+/// Waits until what was taken with the comfortable ttl has lapsed, as a claim on another key shows: nobody looks at
+/// the claim in question, and nothing is renewed or released on the way.
+async fn outlast(world: &World, client: &Client) {
+    let clock = world.key("clock");
+    granted(client.acquire(&world.claim(&clock)).await);
+    wins(client, &world.lasting(&clock)).await;
+    // For stores that notice lapses one after the other.
     sleep(world.ttl() / 2).await;
-    lost(renew(&here, &alone).await);
+}
+
+/// A claim lapses by the clock alone: renew of it says `Lost`, though the store still has it before its eyes.
+async fn a_claim_that_nobody_looked_at_lapses_for_renewal_too(world: World) {
+    let [here, there] = world.clients().await;
+    let claim = world.claim(world.key("a"));
+    granted(here.acquire(&claim).await);
+    outlast(&world, &there).await;
+    lost(renew(&here, &claim).await);
+}
+
+/// So does release.
+async fn a_claim_that_nobody_looked_at_lapses_for_release_too(world: World) {
+    let [here, there] = world.clients().await;
+    let claim = world.claim(world.key("a"));
+    granted(here.acquire(&claim).await);
+    outlast(&world, &there).await;
+    lost(here.release(&claim, LONG).await);
+    assert!(is_free(&there, &world.key("a")).await);
+}
+
+/// Asking again is a new arrival, though nobody has taken the key meanwhile: whatever was done under the old token
+/// may be seen as over.
+async fn a_claim_that_nobody_looked_at_comes_back_as_a_new_one(world: World) {
+    let [here, there] = world.clients().await;
+    let claim = world.claim(world.key("a"));
+    let first = granted(here.acquire(&claim).await).token;
+    outlast(&world, &there).await;
+    let second = granted(here.acquire(&claim).await).token;
+    assert!(second > first, "{second} after {first}");
+}
+
+/// Asking again, one whose place lapsed is last.
+async fn a_place_that_nobody_looked_at_comes_back_last(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [holder, next] = world.rivals(&key).map(Claim::queued);
+    let waiter = world.claim(&key).queued();
+    granted(here.acquire(&holder).await);
+    busy(here.acquire(&waiter).await);
+    busy(here.acquire(&next).await);
+    outlast(&world, &there).await;
+    busy(here.acquire(&waiter).await);
+    held(here.release(&holder, AT_ONCE).await);
+    busy(here.acquire(&waiter).await);
+    granted(here.acquire(&next).await);
 }

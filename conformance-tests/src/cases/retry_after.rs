@@ -6,13 +6,14 @@ use lock_core::{Attempt, Claim, Grant, Mode};
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, Client, Since, pause, permit};
+use crate::asking::{AT_ONCE, Client, Since, answered, pause, permit};
 use crate::patience::{LONG, within};
 use crate::world::{busy, granted, held};
 
 pub(crate) const CASES: &[Case] = &[
     case!(a_waiter_that_follows_it_finds_a_dead_holder, exclusive),
     case!(a_waiter_that_follows_it_finds_a_dead_waiter_ahead, exclusive; needs Fair),
+    case!(a_dead_holder_is_found_though_a_waiter_between_gives_up, exclusive; needs Fair),
     case!(a_waiter_that_follows_it_finds_the_end_of_a_cooldown, exclusive),
     case!(a_permit_is_found_at_the_first_lapse; needs Permits),
     case!(a_lapse_that_changes_nothing_is_not_waited_for; needs Shared, Several),
@@ -55,6 +56,20 @@ async fn a_waiter_that_follows_it_finds_a_dead_waiter_ahead(world: World) {
     busy(here.acquire(&world.claim(&key).queued()).await);
     busy(there.acquire(&waiter).await);
     held(here.release(&holder, AT_ONCE).await);
+    follow(&there, &waiter).await;
+}
+
+/// All that are ahead count, not the one just ahead alone: that one may give up, which rings nobody while the dead
+/// holder has not lapsed.
+async fn a_dead_holder_is_found_though_a_waiter_between_gives_up(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [between, waiter] = world.rivals(&key).map(Claim::queued);
+    answered(here.acquire(&world.claim(&key)).await);
+    answered(here.acquire(&between).await);
+    let retry_after = busy(there.acquire(&waiter).await).retry_after;
+    held(here.release(&between, AT_ONCE).await);
+    within("retry_after", pause(retry_after)).await;
     follow(&there, &waiter).await;
 }
 

@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_bell_that_came_down_can_hang_again, exclusive; needs Pushed),
     case!(a_second_bell_for_a_claim_rings, exclusive; needs Pushed),
     case!(a_dropped_wait_for_a_ring_loses_none, exclusive; needs Pushed),
+    case!(a_bell_rings_more_than_once; needs Pushed, Permits, Fair),
     case!(a_claim_rings_each_time_its_turn_comes, exclusive; needs Pushed),
     case!(hundreds_of_waiters_are_all_rung, exclusive; needs Pushed, Several),
 ];
@@ -278,6 +279,22 @@ async fn a_dropped_wait_for_a_ring_loses_none(world: World) {
     }
     held(here.release(&holder, AT_ONCE).await);
     rung(&mut bell).await;
+}
+
+/// A stream rings as often as there is a reason: here for a permit that is freed but kept, and for the next one.
+async fn a_bell_rings_more_than_once(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [one, two, waiter] = [(); 3].map(|()| world.lasting_as(permit(2), &key).queued());
+    granted(here.acquire(&one).await);
+    granted(here.acquire(&two).await);
+    let mut bell = waits(&there, &waiter).await;
+    held(here.release(&one, LONG).await);
+    rung(&mut bell).await;
+    busy(there.acquire(&waiter).await);
+    held(here.release(&two, AT_ONCE).await);
+    rung(&mut bell).await;
+    granted(there.acquire(&waiter).await);
 }
 
 /// A claim that was rung, left, and queued anew is rung again.
