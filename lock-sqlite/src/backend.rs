@@ -59,3 +59,33 @@ impl Backend for Sqlite {
         Ok(Arc::new(self.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use lock_core::{Backend, Claim, Error, ErrorKind, Mode};
+
+    use crate::Sqlite;
+
+    #[tokio::test]
+    async fn what_was_opened_before_a_fork_is_refused_after_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Sqlite::open(directory.path().join("locks.db")).await.expect("it opens");
+        let mut client = Arc::into_inner(store.client).expect("the only handle");
+        client.process += 1;
+        let store = Sqlite { client: Arc::new(client) };
+
+        let claim = Claim::new("a", Mode::Exclusive, Duration::from_secs(30)).expect("valid");
+        let refused = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Backend);
+            assert!(error.to_string().contains("fork") && error.to_string().contains("open the file anew"));
+        };
+        refused(store.acquire(&claim).await.expect_err("another process"));
+        refused(store.release(&claim, Duration::ZERO).await.expect_err("another process"));
+        let renewed = store.renew(&[Arc::new(claim.clone()), Arc::new(claim)]).await;
+        assert_eq!(renewed.len(), 2);
+        renewed.into_iter().for_each(|answer| refused(answer.expect_err("another process")));
+    }
+}

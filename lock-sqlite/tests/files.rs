@@ -33,7 +33,7 @@ async fn granted(store: &Sqlite, claim: &Claim) -> Grant {
 }
 
 async fn renewed(store: &Sqlite, claim: &Arc<Claim>) -> Ownership {
-    store.renew(&[claim.clone()]).await.remove(0).expect("an answer")
+    store.renew(std::slice::from_ref(claim)).await.remove(0).expect("an answer")
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

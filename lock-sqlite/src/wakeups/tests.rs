@@ -1,5 +1,10 @@
 //! Pipes: who may use them, what survives in them, and that none is left.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test starts threads, and looks again until it sees their end"
+)]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -88,7 +93,6 @@ fn the_thread_of_a_dropped_pipe_ends(#[case] removed: bool) {
     until(|| ringer.write(&[1; 8]).is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe));
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test looks again until it sees the end of a thread")]
 fn until(mut done: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !done() {

@@ -1,5 +1,7 @@
 //! Who does a call, and with whom it shares a transaction.
 
+#![allow(clippy::disallowed_methods, reason = "a test measures how long a call blocks")]
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -222,7 +224,6 @@ async fn a_lone_caller_does_not_block_its_executor_while_the_file_is_busy() {
     let desk = place.desk(false).await;
     let plain = place.plain();
     plain.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
-    #[expect(clippy::disallowed_methods, reason = "a test measures")]
     let start = std::time::Instant::now();
     let claim = claim("a");
     let mut call: Calling<'_> = Box::pin(desk.call(acquire(&claim)));
