@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(renew_and_release_of_a_lapsed_claim_say_lost, exclusive),
     case!(a_lapsed_claim_that_asks_again_is_queued_last, exclusive; needs Fair),
     case!(a_lapsed_claim_that_asks_again_gets_a_greater_token, exclusive),
-    case!(a_place_lapses_behind_a_living_holder, exclusive; needs Several),
+    case!(a_place_lapses_behind_a_living_holder, exclusive; needs Several, Fair),
     case!(a_place_whose_turn_has_come_lapses_too, exclusive; needs Fair),
     case!(a_lapsed_place_that_asks_again_is_queued_last, exclusive; needs Several, Fair),
     case!(a_renewal_pushes_the_expiry, exclusive),
