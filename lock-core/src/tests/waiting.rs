@@ -215,11 +215,21 @@ async fn a_skip_without_an_answer_is_unavailable_within_the_ttl(#[case] gate: Ga
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_skip_that_is_refused_costs_one_call() {
+    let (store, locks) = gated();
+    let _other = rival(&store, "a").await;
+    assert!(locks.lock("a").timeout(secs(5)).try_acquire().await.unwrap().is_none());
+    locks.close().await;
+    assert_eq!(store.all_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_looks_once_and_does_not_queue() {
     let (store, locks) = gated();
     let _other = rival(&store, "a").await;
     let start = Instant::now();
     assert_eq!(kind(locks.lock("a").timeout(Duration::ZERO).acquire().await), Some(ErrorKind::Timeout));
+    locks.close().await;
     assert!(took(start, Duration::ZERO));
     assert_eq!(store.all_calls(), 1);
     assert!(!store.calls(Method::Acquire)[0].claims[0].waits());
