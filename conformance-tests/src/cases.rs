@@ -9,6 +9,7 @@ use crate::World;
 
 mod all_or_nothing;
 mod asking_twice;
+mod bells;
 mod cancel;
 mod clients;
 mod contention;
@@ -31,6 +32,7 @@ mod nobody_else;
 mod only_the_holder;
 mod permits;
 mod release;
+mod remnants;
 mod renewal;
 mod retry_after;
 mod rings;
@@ -98,9 +100,11 @@ pub fn all() -> impl Iterator<Item = Case> {
         lapsing::CASES,
         only_the_holder::CASES,
         release::CASES,
+        remnants::CASES,
         skip::CASES,
         tokens::CASES,
         renewal::CASES,
+        bells::CASES,
         rings::CASES,
         nobody_else::CASES,
         first_come::CASES,

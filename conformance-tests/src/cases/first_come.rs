@@ -10,9 +10,7 @@ use crate::world::{busy, granted, held};
 
 pub(crate) const CASES: &[Case] = &[
     case!(waiters_of_many_clients_are_served_as_they_came, exclusive; needs Fair),
-    case!(who_looks_most_often_gets_nothing_sooner, exclusive; needs Fair),
     case!(a_newcomer_that_waits_goes_last, exclusive; needs Fair),
-    case!(a_waiter_behind_one_that_leaves_moves_up, exclusive; needs Fair),
     case!(a_place_needs_no_bell, exclusive; needs Fair),
     case!(many_that_come_at_once_are_served_one_by_one, exclusive; needs Fair),
     case!(a_queue_on_one_key_is_no_queue_on_another, exclusive),
@@ -40,23 +38,6 @@ async fn waiters_of_many_clients_are_served_as_they_came(world: World) {
     }
 }
 
-/// Looking again keeps a place, and wins none.
-async fn who_looks_most_often_gets_nothing_sooner(world: World) {
-    let [here, there] = world.clients().await;
-    let [holder, patient, eager] = world.rivals(&world.key("a"));
-    let (patient, eager) = (patient.queued(), eager.queued());
-    granted(here.acquire(&holder).await);
-    busy(here.acquire(&patient).await);
-    for _ in 0..20 {
-        busy(there.acquire(&eager).await);
-    }
-    held(here.release(&holder, AT_ONCE).await);
-    for _ in 0..20 {
-        busy(there.acquire(&eager).await);
-    }
-    granted(here.acquire(&patient).await);
-}
-
 /// A claim that waits is queued behind all that are there, the one that skips is refused by them.
 async fn a_newcomer_that_waits_goes_last(world: World) {
     let [here, there] = world.clients().await;
@@ -71,23 +52,6 @@ async fn a_newcomer_that_waits_goes_last(world: World) {
     held(there.release(&waiter, AT_ONCE).await);
     busy(here.acquire(&skipper).await);
     granted(here.acquire(&newcomer).await);
-}
-
-/// When a waiter leaves, those behind it move up in their order.
-async fn a_waiter_behind_one_that_leaves_moves_up(world: World) {
-    let [here, there] = world.clients().await;
-    let [holder, first, second, third, fourth] = world.rivals(&world.key("a")).map(Claim::queued);
-    granted(here.acquire(&holder).await);
-    for waiter in [&first, &second, &third, &fourth] {
-        busy(there.acquire(waiter).await);
-    }
-    held(there.release(&first, AT_ONCE).await);
-    held(there.release(&third, AT_ONCE).await);
-    held(here.release(&holder, AT_ONCE).await);
-    busy(there.acquire(&fourth).await);
-    granted(there.acquire(&second).await);
-    held(there.release(&second, AT_ONCE).await);
-    granted(there.acquire(&fourth).await);
 }
 
 /// A waiter whose bell never hung, or came down, has its place all the same.

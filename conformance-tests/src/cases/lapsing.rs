@@ -69,6 +69,7 @@ async fn renew_and_release_of_a_lapsed_claim_say_lost(world: World) {
     lost(renew(&here, &claim).await);
     lost(here.release(&claim, AT_ONCE).await);
     lost(here.release(&claim, claim.ttl()).await);
+    lost(renew(&here, &claim).await);
     assert!(is_free(&there, &key).await);
 }
 

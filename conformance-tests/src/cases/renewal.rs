@@ -9,14 +9,13 @@ use tokio::time::sleep;
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, Since, is_free, lapse, permit, renew, until_free, wins};
+use crate::asking::{AT_ONCE, Since, is_free, permit, renew, until_free, wins};
 use crate::patience::LONG;
 use crate::world::{busy, granted, held, lost};
 
 pub(crate) const CASES: &[Case] = &[
     case!(a_claim_that_was_never_taken_is_not_made, exclusive),
     case!(a_released_claim_is_not_brought_back, exclusive),
-    case!(a_lapsed_claim_is_not_brought_back, exclusive),
     case!(a_lapsed_place_is_not_brought_back, exclusive; needs Several),
     case!(a_batch_is_answered_in_its_order, exclusive),
     case!(a_large_batch_is_renewed_whole, exclusive),
@@ -53,18 +52,6 @@ async fn a_released_claim_is_not_brought_back(world: World) {
     held(here.release(&holder, AT_ONCE).await);
     lost(renew(&here, &holder).await);
     assert!(is_free(&there, &key).await);
-}
-
-/// Renew does not bring back what lapsed, free as the key may be.
-async fn a_lapsed_claim_is_not_brought_back(world: World) {
-    let [here, there] = world.clients().await;
-    let key = world.key("a");
-    let claim = world.claim(&key);
-    granted(here.acquire(&claim).await);
-    lapse(&there, &claim).await;
-    lost(renew(&here, &claim).await);
-    assert!(is_free(&there, &key).await);
-    lost(renew(&here, &claim).await);
 }
 
 /// Renew does not bring back a place that lapsed.
