@@ -1,9 +1,12 @@
 //! What was held, by whom and when: recorded by those who held it, and searched for what may not be.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lock_core::{Guard, Key, Mode, Token};
+use lock_core::{Guard, Key, Lock, Mode, Token};
+use tokio::task::yield_now;
+
+use crate::patience::let_go;
 
 /// A history of holds. Its time is a count of what was recorded: nothing depends on a clock.
 #[derive(Debug, Default)]
@@ -62,6 +65,20 @@ impl History {
         let mut log = self.log();
         begun.for_each(|hold| log.end(hold));
         done
+    }
+
+    /// Takes one lock after the other, all in this mode, as one of several tasks, and records each.
+    pub(crate) async fn turns(
+        self: Arc<Self>,
+        task: usize,
+        mode: Mode,
+        locks: impl IntoIterator<Item = Lock>,
+    ) {
+        for lock in locks {
+            let guard = lock.acquire().await.expect("granted in the end");
+            self.record(format!("task {task}"), mode, &guard, yield_now()).await;
+            let_go(guard).await;
+        }
     }
 
     /// Panics, naming the offending operations, unless so many holds are recorded and nothing is wrong with them.

@@ -1,5 +1,6 @@
 //! Many who want the same thing at once.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use super::{Case, case};
 use crate::World;
 use crate::history::History;
 use crate::patience::{crowd, let_go};
+use crate::world::in_mode;
 
 pub(crate) const CASES: &[Case] = &[
     case!(fifty_tasks_over_five_clients_never_overlap, exclusive),
@@ -22,17 +24,9 @@ pub(crate) const CASES: &[Case] = &[
 /// 50 tasks over 5 independent clients, four times each: the recorded holds do not overlap, and their tokens grow.
 async fn fifty_tasks_over_five_clients_never_overlap(world: World) {
     let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
-    let key = world.key("a");
     crowd(50, |task| {
-        let (world, locks, history, key) =
-            (world.clone(), clients[task % 5].clone(), history.clone(), key.clone());
-        async move {
-            for _ in 0..4 {
-                let guard = world.lock(&locks, &key).acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-        }
+        let lock = world.lock(&clients[task % 5], world.key("a"));
+        history.clone().turns(task, world.mode(), repeat_n(lock, 4))
     })
     .await;
     history.assert_sound(200);
@@ -63,21 +57,10 @@ async fn a_counter_without_atomicity_loses_no_update(world: World) {
 /// exclude each other grow.
 async fn readers_and_writers_never_overlap(world: World) {
     let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
-    let key = world.key("a");
     crowd(40, |task| {
-        let (locks, history, key) = (clients[task % 5].clone(), history.clone(), key.clone());
-        async move {
-            for round in 0..3 {
-                let writes = (task + round) % 4 == 0;
-                let (lock, mode) = match locks.lock(&key) {
-                    lock if writes => (lock, Mode::Exclusive),
-                    lock => (lock.shared(), Mode::Shared),
-                };
-                let guard = lock.acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-        }
+        let mode = if task % 4 == 0 { Mode::Exclusive } else { Mode::Shared };
+        let lock = in_mode(clients[task % 5].lock(world.key("a")), mode);
+        history.clone().turns(task, mode, repeat_n(lock, 3))
     })
     .await;
     history.assert_sound(120);

@@ -1,6 +1,7 @@
 //! Holders and waiters that die, or stand still, without a word. They are processes of their own.
 
-use lock_core::Mode;
+use lock_core::{Guard, Mode, Result};
+use tokio::task::JoinHandle;
 
 use super::{Case, case};
 use crate::World;
@@ -76,16 +77,22 @@ async fn a_killed_reader_lets_the_writer_in(world: World) {
     let_go(writer).await;
 }
 
-/// A process that is next in line is killed. When the holder leaves, the one behind it is served once the dead one's
-/// place has lapsed.
-async fn one_killed_while_waiting_delays_the_queue_by_its_ttl_at_most(world: World) {
+/// A holder here, a process that waits with the comfortable ttl, and one here that waits behind it.
+async fn a_waiting_process_and_one_behind(world: &World) -> (Guard, Helper, JoinHandle<Result<Guard>>) {
     let (queue, key) = (Queue::default(), world.key("a"));
-    let (here, behind) = (world.steady().await, queue.locker(&world).await);
+    let (here, behind) = (world.steady().await, queue.locker(world).await);
     let guard = world.lock(&here, &key).acquire().await.expect("free");
-    let mut helper = Helper::start(&world).await;
+    let mut helper = Helper::start(world).await;
     helper.wait_for(world.mode(), &[&key], world.ttl()).await;
     let behind = tokio::spawn(world.lock(&behind, &key).acquire());
     queue.has(1).await;
+    (guard, helper, behind)
+}
+
+/// A process that is next in line is killed. When the holder leaves, the one behind it is served once the dead one's
+/// place has lapsed.
+async fn one_killed_while_waiting_delays_the_queue_by_its_ttl_at_most(world: World) {
+    let (guard, helper, behind) = a_waiting_process_and_one_behind(&world).await;
     helper.kill().await;
     let_go(guard).await;
     let behind = within("the one behind the dead", behind).await.expect("no panic").expect("granted");
@@ -117,13 +124,7 @@ async fn one_paused_beyond_its_ttl_learns_that_it_lost(world: World) {
 /// again, behind the one who holds by now, and is granted with a greater token.
 #[cfg(unix)]
 async fn one_paused_while_waiting_loses_its_place(world: World) {
-    let (queue, key) = (Queue::default(), world.key("a"));
-    let (here, behind) = (world.steady().await, queue.locker(&world).await);
-    let guard = world.lock(&here, &key).acquire().await.expect("free");
-    let mut helper = Helper::start(&world).await;
-    helper.wait_for(world.mode(), &[&key], world.ttl()).await;
-    let behind = tokio::spawn(world.lock(&behind, &key).acquire());
-    queue.has(1).await;
+    let (guard, mut helper, behind) = a_waiting_process_and_one_behind(&world).await;
     helper.pause();
     let_go(guard).await;
     let behind = within("the one behind the paused", behind).await.expect("no panic").expect("granted");

@@ -1,14 +1,15 @@
 //! Several keys at once, in any order: everybody finishes.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lock_core::{Key, Mode};
-use tokio::task::yield_now;
 
 use super::{Case, case};
 use crate::World;
 use crate::history::History;
-use crate::patience::{crowd, let_go};
+use crate::patience::crowd;
 use crate::world::in_mode;
 
 pub(crate) const CASES: &[Case] = &[
@@ -22,15 +23,9 @@ pub(crate) const CASES: &[Case] = &[
 async fn two_keys_in_either_order_never_deadlock(world: World) {
     let (clients, history) = (world.steadies::<2>().await, Arc::new(History::default()));
     crowd(2, |task| {
-        let (world, locks, history) = (world.clone(), clients[task].clone(), history.clone());
         let keys = if task == 0 { ["a", "b"] } else { ["b", "a"] }.map(|name| world.key(name));
-        async move {
-            for _ in 0..25 {
-                let guard = world.lock(&locks, &keys[..]).acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-        }
+        let lock = world.lock(&clients[task], &keys[..]);
+        history.clone().turns(task, world.mode(), repeat_n(lock, 25))
     })
     .await;
     history.assert_sound(100);
@@ -43,41 +38,30 @@ async fn random_sets_of_keys_never_deadlock(world: World) {
     println!("random_sets_of_keys_never_deadlock: seed {SEED}");
     let (clients, history) = (world.steadies::<4>().await, Arc::new(History::default()));
     let all: Vec<Key> = (0..12).map(|number| world.key(&format!("{number}"))).collect();
-    let taken = crowd(32, |task| {
-        let (world, locks, history) = (world.clone(), clients[task % 4].clone(), history.clone());
+    let taken = AtomicUsize::new(0);
+    crowd(32, |task| {
         let mut random = fastrand::Rng::with_seed(SEED + task as u64);
-        let all = all.clone();
-        async move {
-            let mut taken = 0;
-            for _ in 0..3 {
-                let mut keys = all.clone();
-                random.shuffle(&mut keys);
-                keys.truncate(random.usize(2..=8));
-                taken += keys.len();
-                let guard = world.lock(&locks, keys).acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-            taken
-        }
+        let locks: Vec<_> = (0..3)
+            .map(|_| {
+                let size = random.usize(2..=8);
+                let keys = random.choose_multiple(&all, size);
+                taken.fetch_add(keys.len(), Ordering::Relaxed);
+                world.lock(&clients[task % 4], keys)
+            })
+            .collect();
+        history.clone().turns(task, world.mode(), locks)
     })
     .await;
-    history.assert_sound(taken.iter().sum());
+    history.assert_sound(taken.into_inner());
 }
 
 /// Eight at a round table, each of whom wants the key to the left and the key to the right, ten times.
 async fn a_ring_of_neighbours_never_deadlocks(world: World) {
     let (clients, history) = (world.steadies::<4>().await, Arc::new(History::default()));
     crowd(8, |task| {
-        let (world, locks, history) = (world.clone(), clients[task % 4].clone(), history.clone());
         let keys = [task, (task + 1) % 8].map(|number| world.key(&format!("fork {number}")));
-        async move {
-            for _ in 0..10 {
-                let guard = world.lock(&locks, &keys[..]).acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-        }
+        let lock = world.lock(&clients[task % 4], &keys[..]);
+        history.clone().turns(task, world.mode(), repeat_n(lock, 10))
     })
     .await;
     history.assert_sound(160);
@@ -88,19 +72,12 @@ async fn a_ring_of_neighbours_never_deadlocks(world: World) {
 async fn sets_of_keys_in_mixed_modes_never_deadlock(world: World) {
     let (clients, history) = (world.steadies::<4>().await, Arc::new(History::default()));
     let modes = [Mode::Shared, Mode::Exclusive, Mode::permit_of(2).expect("not zero")];
-    let taken = crowd(24, |task| {
-        let (locks, history, mode) = (clients[task % 4].clone(), history.clone(), modes[task % 3]);
-        let numbers = (0..2 + task % 2).map(|step| (task / 3 + step) % 4);
-        let keys: Vec<_> = numbers.map(|number| world.key(&format!("{number}"))).collect();
-        async move {
-            for _ in 0..4 {
-                let guard = in_mode(locks.lock(&keys), mode).acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-            4 * keys.len()
-        }
+    crowd(24, |task| {
+        let (mode, number) = (modes[task % 3], task / 3);
+        let keys = [number, number + 1, number + 2].map(|number| world.key(&format!("{}", number % 4)));
+        let lock = in_mode(clients[task % 4].lock(&keys[task % 2..]), mode);
+        history.clone().turns(task, mode, repeat_n(lock, 4))
     })
     .await;
-    history.assert_sound(taken.iter().sum());
+    history.assert_sound(24 * 4 * 5 / 2);
 }

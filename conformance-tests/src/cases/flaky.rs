@@ -1,10 +1,10 @@
 //! A network that loses requests and replies: nobody knows what the store has done, and all comes out right.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{ErrorKind, Guard, Locker};
-use tokio::task::yield_now;
 
 use super::keeping::Waiting;
 use super::{Case, case};
@@ -47,14 +47,8 @@ async fn nothing_left(world: &World, flaky: &[Locker]) {
 async fn take_turns(world: &World, flaky: &[Locker]) {
     let history = Arc::new(History::default());
     crowd(10, |task| {
-        let (world, locks, history) = (world.clone(), flaky[task % flaky.len()].clone(), history.clone());
-        async move {
-            for _ in 0..2 {
-                let guard = world.lock(&locks, world.key("a")).acquire().await.expect("granted in the end");
-                history.record(format!("task {task}"), world.mode(), &guard, yield_now()).await;
-                let_go(guard).await;
-            }
-        }
+        let lock = world.lock(&flaky[task % flaky.len()], world.key("a"));
+        history.clone().turns(task, world.mode(), repeat_n(lock, 2))
     })
     .await;
     history.assert_sound(20);

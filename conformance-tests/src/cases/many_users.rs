@@ -94,12 +94,7 @@ async fn a_hundred_tasks_through_five_clients_are_all_served(world: World) {
     let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
     crowd(100, |task| {
         let lock = world.lock(&clients[task % 5], world.key(&format!("{}", task % 10)));
-        let (history, mode) = (history.clone(), world.mode());
-        async move {
-            let guard = lock.acquire().await.expect("granted in the end");
-            history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-            let_go(guard).await;
-        }
+        history.clone().turns(task, world.mode(), [lock])
     })
     .await;
     history.assert_sound(100);
@@ -118,9 +113,7 @@ async fn tasks_that_give_up_leave_the_others_alone(world: World) {
                 let _ = tokio::time::timeout(patience, lock.acquire()).await;
                 return;
             }
-            let guard = lock.acquire().await.expect("granted in the end");
-            history.record(format!("task {task}"), mode, &guard, yield_now()).await;
-            let_go(guard).await;
+            history.turns(task, mode, [lock]).await;
         }
     })
     .await;
