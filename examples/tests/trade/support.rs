@@ -91,7 +91,9 @@ impl Scene {
             .arg("--data")
             .arg(self.data())
             .args(args.split_whitespace());
-        Worker::start(command)
+        let mut worker = Worker::start(command);
+        worker.hears("ready");
+        worker
     }
 
     /// What the checker finds in the books, looking at the file of orders.
@@ -173,7 +175,7 @@ pub(crate) fn damages(scene: &Scene, args: &str, damaged: impl Fn(&Findings) -> 
     panic!("twenty bare runs did no damage");
 }
 
-/// One worker process, on its own.
+/// A process that is listened to while it runs: one worker on its own, or a whole run.
 pub(crate) struct Worker {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -182,16 +184,18 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         command.env("RUST_LOG", "info").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the worker starts");
         let (tell, lines) = channel();
         listen(child.stdout.take().expect("a pipe"), tell.clone());
         listen(child.stderr.take().expect("a pipe"), tell);
         let stdin = child.stdin.take();
-        let mut worker = Self { child, stdin, lines, heard: Vec::new() };
-        worker.hears("ready");
-        worker
+        Self { child, stdin, lines, heard: Vec::new() }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn go(&mut self) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lock_core::Token;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Ended as _, LIMIT, Scene, program};
+use crate::support::{Ended as _, LIMIT, Scene, Worker, program};
 use examples::trade::books::Books;
 use examples::trade::entry::{Entry, Written};
 use examples::trade::orders;
@@ -57,11 +57,10 @@ fn workers_end_when_their_parent_is_killed() {
     // Work for every one of the six.
     let orders = ["", "", "bot-1", "bot-1"].iter().enumerate();
     let scene = Scene::new(orders.map(|(n, bot)| format!("A-{n},aurora,BTC-USD,buy,1,100,{bot}")));
-    let mut command = scene.command(LONG);
-    let mut parent = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut parent = Worker::start(scene.command(LONG));
+    parent.hears("refused: another trade is in progress"); // the last to start is at work
     let workers = workers_of(parent.id());
-    parent.kill().expect("it can be killed");
-    parent.wait().expect("it ends");
+    parent.kill();
     let begun = Instant::now();
     while alive(&workers) > 0 {
         assert!(begun.elapsed() < LIMIT, "workers outlive their parent");
