@@ -1,11 +1,10 @@
 //! The whole run: on the orders that are shipped, and when it is stopped.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lock_core::Token;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{Ended as _, LIMIT, Scene, Worker, program};
 use examples::trade::books::Books;
@@ -40,12 +39,12 @@ fn an_interrupted_run_stops_its_workers_and_leaves_nothing() {
         let temporary = tempfile::tempdir().expect("a directory");
         let mut command = program();
         command.args(LONG.split_whitespace()).env("TMPDIR", temporary.path());
-        let parent = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut parent = Worker::start(command);
+        parent.hears("refused: another trade is in progress"); // the last to start is at work
         let workers = workers_of(parent.id());
-        kill_process(Pid::from_child(&parent), signal).expect("it is there");
-        let output = parent.wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(130), "{said}");
+        parent.signal(signal);
+        let (status, said) = parent.ends();
+        assert_eq!(status.code(), Some(130), "{said}");
         assert!(said.contains("interrupted"), "{said}");
         assert_eq!(alive(&workers), 0);
         assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
