@@ -83,7 +83,7 @@ impl File {
         };
         let boot = Boot::read().map_err(no_boot)?;
         let mut file = Self { path: path.to_owned(), full_sync, boot, open: None, swept: 0, written: 0 };
-        file.connect()?;
+        file.connect(Patience::Some)?;
         Ok(file)
     }
 
@@ -96,12 +96,7 @@ impl File {
         work: impl FnOnce(&mut Steps<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Failure> {
         PATIENCE.set(patience);
-        let at_start = |error| Failure { error, at: Stage::Start };
-        if patience == Patience::None && !self.is_current() {
-            let message = format!("{} has to be opened anew", self.path.display());
-            return Err(at_start(Error::new(ErrorKind::Unavailable, message)));
-        }
-        self.connect().map_err(at_start)?;
+        self.connect(patience).map_err(|error| Failure { error, at: Stage::Start })?;
         self.written += 1;
         let Some(open) = &mut self.open else { unreachable!("connected above") };
         let outcome = in_transaction(&mut open.db, &self.boot, bell, &mut self.swept, work);
@@ -153,10 +148,14 @@ impl File {
         opened.is_some() && opened == identity(&self.path)
     }
 
-    /// Makes sure of a current connection.
-    fn connect(&mut self) -> Result<()> {
+    /// Makes sure of a current connection; opening one takes patience.
+    fn connect(&mut self, patience: Patience) -> Result<()> {
         if self.is_current() {
             return Ok(());
+        }
+        if patience == Patience::None {
+            let message = format!("{} has to be opened anew", self.path.display());
+            return Err(Error::new(ErrorKind::Unavailable, message));
         }
         self.open = None;
         // Asked before, so that a file that changes meanwhile, or is new, is opened once more.

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod place;
 mod steps;
+mod turns;
 mod wakeups;
 mod writer;
 

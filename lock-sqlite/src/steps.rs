@@ -1,27 +1,19 @@
 //! The model in SQL: what one call does inside a transaction.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lock_core::{Attempt, Busy, Claim, Grant, Mode, Ownership, Room, Token};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::clock::{nanos, wall_micros};
+use crate::turns::Turn;
 
-// CROSS JOIN keeps the order whatever ANALYZE may have found: a few queued claims are looked up among all.
 const NEWEST_FIRST: &str = "SELECT q.number, q.mode, q.owner, c.expires
-    FROM lock_queue q CROSS JOIN lock_claims c USING (owner)
+    FROM lock_queue q JOIN lock_claims c USING (owner)
     WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number DESC";
 const OLDEST_FIRST: &str = "SELECT q.number, q.mode, q.owner, c.expires
-    FROM lock_queue q CROSS JOIN lock_claims c USING (owner)
+    FROM lock_queue q JOIN lock_claims c USING (owner)
     WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number";
-
-/// A claim whose turn it is: whom to ring, and with what.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    pub(crate) bell: String,
-    pub(crate) tag: u64,
-}
 
 /// One transaction's view: everything in it happens at one moment.
 pub(crate) struct Steps<'a> {
@@ -34,11 +26,11 @@ pub(crate) struct Steps<'a> {
 }
 
 /// What stands in the queue, ahead of somebody or behind.
-struct Queued {
-    number: i64,
-    mode: Mode,
-    owner: Vec<u8>,
-    expires: i64,
+pub(crate) struct Queued {
+    pub(crate) number: i64,
+    pub(crate) mode: Mode,
+    pub(crate) owner: Vec<u8>,
+    pub(crate) expires: i64,
 }
 
 impl Queued {
@@ -163,67 +155,13 @@ impl Steps<'_> {
         Ok(Some(first))
     }
 
-    /// The claims whose turn it is once `number` is gone, and not before; oldest first.
-    fn turns_without(&self, claim: &Claim, number: i64) -> Result<Vec<Turn>> {
-        let mut freed: BTreeMap<(i64, Vec<u8>), Vec<&str>> = BTreeMap::new();
-        for key in claim.keys() {
-            for next in self.freed_on(key.as_str(), number)? {
-                freed.entry(next).or_default().push(key.as_str());
-            }
-        }
-        let sql = "SELECT mode, keys, bell, tag FROM lock_claims WHERE owner = ?1";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let mut turns = Vec::new();
-        for ((next, owner), on) in freed {
-            let (mode, keys, turn) = statement.query_row([&owner], |row| {
-                let turn = Turn { bell: row.get(2)?, tag: row.get::<_, i64>(3)?.cast_unsigned() };
-                Ok((mode(row.get(0)?), row.get::<_, String>(1)?, turn))
-            })?;
-            let mut fits = true;
-            for key in keys.split('\n').filter(|key| !on.contains(key)) {
-                fits = fits && self.fits_without(key, mode, next, number)?;
-            }
-            if fits {
-                turns.push(turn);
-            }
-        }
-        Ok(turns)
-    }
-
-    /// Who has no room on a key because of `number`. Walks from the oldest and stops at the first claim that would
-    /// have none without it either: nobody behind it would.
-    fn freed_on(&self, key: &str, number: i64) -> Result<Vec<(i64, Vec<u8>)>> {
-        let (mut with, mut without, mut freed) = (Room::default(), Room::default(), Vec::new());
-        self.walk_unlapsed(key, i64::MAX, |queued| {
-            if queued.number == number {
-                with.add(queued.mode);
-                return true;
-            }
-            let fits = without.fits(queued.mode);
-            let waits = !with.fits(queued.mode);
-            with.add(queued.mode);
-            without.add(queued.mode);
-            if fits && waits {
-                freed.push((queued.number, queued.owner));
-            }
-            fits
-        })?;
-        Ok(freed)
-    }
-
-    fn fits_without(&self, key: &str, mode: Mode, behind: i64, without: i64) -> Result<bool> {
-        let mut room = Room::default();
-        self.walk_unlapsed(key, behind, |queued| {
-            if queued.number != without {
-                room.add(queued.mode);
-            }
-            room.fits(mode)
-        })?;
-        Ok(room.fits(mode))
-    }
-
     /// Visits the unlapsed claims on a key ahead of `number`, oldest first, while `visit` says to go on.
-    fn walk_unlapsed(&self, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
+    pub(crate) fn walk_unlapsed(
+        &self,
+        key: &str,
+        number: i64,
+        mut visit: impl FnMut(Queued) -> bool,
+    ) -> Result<()> {
         self.walk(OLDEST_FIRST, key, number, |queued| queued.expires <= self.now || visit(queued))
     }
 
@@ -312,7 +250,7 @@ fn mode_number(mode: Mode) -> i64 {
     }
 }
 
-fn mode(number: i64) -> Mode {
+pub(crate) fn mode(number: i64) -> Mode {
     match number {
         -1 => Mode::Shared,
         of => u32::try_from(of).ok().and_then(|of| Mode::permit_of(of).ok()).unwrap_or(Mode::Exclusive),

@@ -10,7 +10,7 @@ use lock_core::{Attempt, Bells, Claim, Error, ErrorKind, Ownership, Result};
 use tokio::sync::oneshot;
 
 use crate::file::{Failure, File, Patience, Stage};
-use crate::steps::Turn;
+use crate::turns::Turn;
 use crate::wakeups::Pipe;
 
 /// The most jobs of one transaction: other processes want the file too.

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::Steps;
 use crate::clock::nanos;
+use crate::turns::Turn;
 
 mod model;
 
@@ -34,7 +35,7 @@ fn claim(keys: &str, mode: Mode) -> Claim {
     Claim::new(keys, mode, Duration::from_secs(30)).expect("valid").queued()
 }
 
-fn tags(turns: &[super::Turn]) -> Vec<u64> {
+fn tags(turns: &[Turn]) -> Vec<u64> {
     turns.iter().map(|turn| turn.tag).collect()
 }
 
