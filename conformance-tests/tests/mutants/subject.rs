@@ -1,0 +1,80 @@
+//! Mutants as subjects of the suite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use conformance_tests::Subject;
+use lock_core::{Backend, Result};
+use lock_sqlite::Sqlite;
+use tempfile::TempDir;
+
+use crate::fault::Fault;
+use crate::mutant::Mutant;
+use crate::table;
+use crate::veneer::Veneer;
+
+/// Makes clients of a store in this process.
+pub(crate) struct InMemory(pub(crate) Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>);
+
+#[async_trait]
+impl Subject for InMemory {
+    fn name(&self) -> &str {
+        "mutant"
+    }
+
+    fn ttl(&self) -> Duration {
+        Duration::from_millis(300)
+    }
+
+    async fn client(&self) -> Result<Arc<dyn Backend>> {
+        Ok(self.0())
+    }
+}
+
+/// A veneer over a file, for cases that need other processes.
+pub(crate) struct InFile {
+    fault: Fault,
+    veneer: Veneer,
+    path: String,
+    /// Owned by the process that made it.
+    _directory: Option<TempDir>,
+}
+
+impl InFile {
+    pub(crate) fn new(fault: Fault) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("locks.db").to_str().expect("a path in UTF-8").to_owned();
+        Self { fault, veneer: Veneer::new(fault), path, _directory: Some(directory) }
+    }
+
+    /// The same store in a helper process.
+    pub(crate) fn at(address: &str) -> Self {
+        let (name, path) = address.split_once(' ').expect("a fault and a path");
+        let fault = table::MUTANTS.iter().find_map(|(mutant, _)| match mutant {
+            Mutant::Veneer(fault) if mutant.to_string() == name => Some(*fault),
+            _ => None,
+        });
+        let fault = fault.expect("a fault of the table");
+        Self { fault, veneer: Veneer::new(fault), path: path.to_owned(), _directory: None }
+    }
+}
+
+#[async_trait]
+impl Subject for InFile {
+    fn name(&self) -> &str {
+        "mutant in a file"
+    }
+
+    fn ttl(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn client(&self) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(self.veneer.client_over(Arc::new(Sqlite::open(&self.path).await?))))
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(format!("{:?} {}", self.fault, self.path))
+    }
+}
