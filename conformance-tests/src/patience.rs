@@ -36,6 +36,16 @@ pub(crate) fn let_go(guard: Guard) -> impl Future<Output = ()> + Send {
     }
 }
 
+/// Takes a lock that must be free by now, by one look that does not wait.
+#[track_caller]
+pub(crate) fn is_free(lock: Lock) -> impl Future<Output = ()> + Send {
+    let place = std::panic::Location::caller();
+    async move {
+        let guard = lock.try_acquire().await.unwrap_or_else(|error| panic!("{place}: {error}"));
+        let_go(guard.unwrap_or_else(|| panic!("{place}: something is in the way"))).await;
+    }
+}
+
 /// Takes a lock by looks that do not wait and leave nothing behind: a claim that lasts and is in the way shows.
 #[track_caller]
 pub(crate) fn gets_in(lock: Lock) -> impl Future<Output = Guard> + Send {

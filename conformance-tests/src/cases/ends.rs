@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Case, case};
 use crate::World;
-use crate::patience::{LONG, gets_in, let_go, within};
+use crate::patience::{LONG, gets_in, is_free, let_go, within};
 use crate::queue::Queue;
 
 pub(crate) const CASES: &[Case] = &[
@@ -167,7 +167,7 @@ async fn after_close_nothing_is_under_way(world: World) {
     assert!(waiting.await.is_err_and(|end| end.is_cancelled()));
     drop(guard);
     within("the releases under way", locks.close()).await;
-    free_now(&world).await;
+    is_free(world.lock(&world.steady().await, world.key("a"))).await;
 }
 
 /// A dropped guard of three keys frees all three.
@@ -176,7 +176,7 @@ async fn after_a_dropped_guard_of_several_keys_all_are_free(world: World) {
     let keys = world.keys(["a", "b", "c"]);
     drop(world.lock(&here, &keys[..]).acquire().await.expect("free"));
     within("the releases under way", here.close()).await;
-    let_go(gets_in(world.lock(&there, &keys[..])).await).await;
+    is_free(world.lock(&there, &keys[..])).await;
 }
 
 /// Who waits is told of a release in the background as of any other.

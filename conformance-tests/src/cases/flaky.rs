@@ -9,7 +9,7 @@ use lock_core::{ErrorKind, Guard, Locker};
 use super::keeping::Waiting;
 use super::{Case, case};
 use crate::history::History;
-use crate::patience::{LONG, crowd, gets_in, let_go, within};
+use crate::patience::{LONG, crowd, gets_in, is_free, let_go, within};
 use crate::{Call, Fate, Flaky, World};
 
 pub(crate) const CASES: &[Case] = &[
@@ -40,7 +40,7 @@ async fn nothing_left(world: &World, flaky: &[Locker]) {
         within("the releases under way", locks.close()).await;
     }
     let locks = world.steady().await;
-    let_go(gets_in(world.lock(&locks, world.key("a"))).await).await;
+    is_free(world.lock(&locks, world.key("a"))).await;
 }
 
 /// Ten tasks on flaky clients take turns: all are served, none overlap, and nothing is left.

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::{Case, case};
 use crate::World;
 use crate::history::History;
-use crate::patience::{crowd, gets_in, let_go};
+use crate::patience::{crowd, gets_in, is_free, let_go};
 use crate::world::{granted, held};
 
 pub(crate) const CASES: &[Case] = &[
@@ -120,5 +120,5 @@ async fn tasks_that_give_up_leave_the_others_alone(world: World) {
     history.assert_sound(20);
     join_all(clients.iter().map(lock_core::Locker::close)).await;
     let locks = world.steady().await;
-    drop(gets_in(world.lock(&locks, world.key("a"))).await);
+    is_free(world.lock(&locks, world.key("a"))).await;
 }

@@ -1,14 +1,17 @@
 //! Readers and writers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Barrier;
-use tokio::task::yield_now;
+use lock_core::Mode;
+use tokio::sync::{Barrier, watch};
+use tokio::time::timeout;
 
 use super::{Case, case};
 use crate::World;
 use crate::patience::{crowd, gets_in, let_go, within};
 use crate::queue::Queue;
+use crate::world::in_mode;
 
 pub(crate) const CASES: &[Case] = &[
     case!(readers_share; needs Shared),
@@ -64,44 +67,50 @@ async fn a_reader_does_not_pass_a_waiting_writer(world: World) {
     let_go(late).await;
 }
 
-/// Six readers over three clients come back at once whenever they have left; a writer among them is served.
+/// Six readers over three clients come back at once whenever they have left, and none leaves before another has come,
+/// so there is always one: a writer among them is served.
 async fn a_writer_does_not_starve_among_readers(world: World) {
-    stream(&world, true).await;
+    stream(&world, Mode::Shared, Mode::Exclusive).await;
 }
 
-/// Six writers over three clients come back at once whenever they have left; a reader among them is served.
+/// Six writers over three clients come back at once whenever they have left, so there is always one that waits: a
+/// reader among them is served.
 async fn a_reader_does_not_starve_among_writers(world: World) {
-    stream(&world, false).await;
+    stream(&world, Mode::Exclusive, Mode::Shared).await;
 }
 
-/// One reader or writer served in a stream of the other kind, in which there is always somebody.
-async fn stream(world: &World, of_readers: bool) {
-    let key = world.key("a");
-    let lock = move |locks: &lock_core::Locker, reads: bool| {
-        let lock = locks.lock(&key);
-        if reads { lock.shared() } else { lock }
-    };
-    let (clients, started) = (world.steadies::<3>().await, Arc::new(Barrier::new(7)));
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+/// Serves three in a stream of others.
+async fn stream(world: &World, of: Mode, served: Mode) {
+    let clients = world.steadies::<3>().await;
+    let (stop, stopped) = watch::channel(false);
+    let entries = watch::Sender::new(0_u64);
     let streaming: Vec<_> = (0..6)
         .map(|task| {
-            let (locks, lock, started, stopped) =
-                (clients[task % 3].clone(), lock.clone(), started.clone(), stopped.clone());
+            let lock = in_mode(clients[task % 3].lock(world.key("a")), of);
+            let (entries, stopped) = (entries.clone(), stopped.clone());
             tokio::spawn(async move {
-                started.wait().await;
                 while !*stopped.borrow() {
-                    let guard = lock(&locks, of_readers).acquire().await.expect("granted in the end");
-                    yield_now().await;
+                    let guard = lock.clone().acquire().await.expect("granted in the end");
+                    let mut mine = 0;
+                    entries.send_modify(|entries| {
+                        *entries += 1;
+                        mine = *entries;
+                    });
+                    if of == Mode::Shared {
+                        let mut others = entries.subscribe();
+                        // Nobody comes while the one to be served is first in the queue: then this is its turn.
+                        let _ = timeout(Duration::from_millis(100), others.wait_for(|now| *now > mine)).await;
+                    }
                     let_go(guard).await;
                 }
             })
         })
         .collect();
-    started.wait().await;
-    let alone = world.steady().await;
+    within("the stream", entries.subscribe().wait_for(|entries| *entries > 6)).await.expect("it lasts");
+    let alone = in_mode(world.steady().await.lock(world.key("a")), served);
     for _ in 0..3 {
-        let served = within("the one in the stream", lock(&alone, !of_readers).acquire()).await;
-        let_go(served.expect("granted")).await;
+        let guard = within("the one in the stream", alone.clone().acquire()).await;
+        let_go(guard.expect("granted")).await;
     }
     stop.send_replace(true);
     for task in streaming {
