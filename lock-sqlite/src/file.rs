@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lock_core::{Error, ErrorKind, Result};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::clock::{Boot, wall_micros};
 use crate::error::explain;
@@ -87,8 +87,8 @@ impl File {
         Ok(file)
     }
 
-    /// Runs steps in one transaction. Unless the file was busy, a failure discards the connection with everything it
-    /// believed.
+    /// Runs steps in one transaction. Unless the file was busy or the disk full, a failure discards the connection with
+    /// everything it believed.
     pub(crate) fn transaction<T>(
         &mut self,
         bell: &str,
@@ -101,8 +101,11 @@ impl File {
         let Some(open) = &mut self.open else { unreachable!("connected above") };
         let outcome = in_transaction(&mut open.db, &self.boot, bell, &mut self.swept, work);
         outcome.map_err(|(error, at)| {
-            if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
-                self.open = None;
+            match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy) => {}
+                // What is in the log may make room by going into the database.
+                Some(ErrorCode::DiskFull) => self.written = CHECKPOINT,
+                _ => self.open = None,
             }
             Failure { error: self.explain_at(at, error), at }
         })
@@ -112,8 +115,9 @@ impl File {
         if at != Stage::Commit {
             return explain(error, &self.path);
         }
-        let message = format!("it is not known what was written to {}: {error}", self.path.display());
-        Error::new(ErrorKind::Unavailable, message).with_source(error)
+        let explained = explain(error, &self.path);
+        let message = format!("it is not known whether it was written: {explained}");
+        Error::new(ErrorKind::Unavailable, message).with_source(explained)
     }
 
     /// Whether a transaction takes no longer than a write to the page cache: no flush is due.
