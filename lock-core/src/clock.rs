@@ -33,8 +33,11 @@ impl Moment {
         let start = *START.get_or_init(std::time::Instant::now);
         #[cfg(test)]
         let start = Instant::from_std(start);
-        // An hour, so that a moment shortly before the first reading is not cut to zero.
-        Self(nanos(Instant::now().saturating_duration_since(start)) + 3_600_000_000_000)
+        // From an hour on, so that a clock that was paused shortly before the first reading is not cut to zero.
+        const HOUR: u64 = 3_600_000_000_000;
+        let now = Instant::now();
+        let early = || HOUR.saturating_sub(nanos(start.saturating_duration_since(now)));
+        Self(now.checked_duration_since(start).map_or_else(early, |since| HOUR + nanos(since)))
     }
 
     pub(crate) fn from_nanos(nanos: u64) -> Self {

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 
 use crate::clock::{Moment, wall_micros};
 use crate::{
-    Attempt, Backend, Bells, Busy, Claim, Grant, Key, Owner, Ownership, Profile, Result, Room, Token, Wakeups,
+    Attempt, Backend, Bells, Busy, Claim, Grant, Key, Mode, Owner, Ownership, Profile, Result, Room, Token,
+    Wakeups,
 };
 
 /// A store in memory: exclusive among the tasks and threads of one process, for tests and for services of one
@@ -150,22 +151,26 @@ impl Queues {
             .map(|other| (other, &self.claims[&other]))
     }
 
-    /// The room on a key behind those ahead of `number`, if `without` were not there.
-    fn room(&self, key: &Key, number: u64, without: Option<u64>) -> Room {
+    /// Whether there is room on a key behind those ahead of `number`, if `without` were not there.
+    fn has_room(&self, key: &Key, mode: Mode, number: u64, without: Option<u64>) -> bool {
         let mut room = Room::default();
         for (_, entry) in self.ahead(key, number).filter(|(other, _)| Some(*other) != without) {
+            // Behind one that has no room nobody has any: a long queue costs no more than its holders.
+            if !room.fits(entry.claim.mode()) {
+                return false;
+            }
             room.add(entry.claim.mode());
         }
-        room
+        room.fits(mode)
     }
 
     fn fits(&self, claim: &Claim, number: u64, without: Option<u64>) -> bool {
-        claim.keys().iter().all(|key| self.room(key, number, without).fits(claim.mode()))
+        claim.keys().iter().all(|key| self.has_room(key, claim.mode(), number, without))
     }
 
     /// When the first claim ahead lapses on a key that has no room.
     fn first_lapse(&self, claim: &Claim, number: u64) -> Option<Moment> {
-        let full = claim.keys().iter().filter(|key| !self.room(key, number, None).fits(claim.mode()));
+        let full = claim.keys().iter().filter(|key| !self.has_room(key, claim.mode(), number, None));
         full.flat_map(|key| self.ahead(key, number)).map(|(_, entry)| entry.expires).min()
     }
 

@@ -9,6 +9,7 @@ use crate::{Attempt, Backend, Claim, ErrorKind, Guard, Locker, Memory, Mode, Pro
 
 mod cancellation;
 mod gated;
+mod life;
 mod observe;
 mod ordered;
 mod places;
