@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, cut_short, is_free, renew, rung, until_free, waits, wins};
+use crate::asking::{AT_ONCE, answered, cut_short, is_free, renew, rung, until_free, waits, wins};
 use crate::world::{busy, granted, held};
 
 pub(crate) const CASES: &[Case] = &[
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_dropped_release_that_keeps_can_be_repeated, exclusive),
     case!(a_dropped_wish_for_a_bell_leaves_none, exclusive; needs Pushed),
     case!(a_dropped_fork_does_no_harm, exclusive),
-    case!(tasks_aborted_at_once_leave_nothing, exclusive),
+    case!(a_dropped_errand_leaves_nothing_past_its_ttl, exclusive),
 ];
 
 /// As many gates as the deepest future has; more would be a loop.
@@ -170,27 +170,19 @@ async fn a_dropped_fork_does_no_harm(world: World) {
     held(here.release(&claim, AT_ONCE).await);
 }
 
-/// However many tasks are aborted wherever they are, their keys are free when their ttl has passed.
-async fn tasks_aborted_at_once_leave_nothing(world: World) {
+/// A whole errand dropped at any await, between its calls or within one, leaves nothing past its ttl.
+async fn a_dropped_errand_leaves_nothing_past_its_ttl(world: World) {
     let [here, there] = world.clients().await;
-    let keys = world.keys(["a", "b", "c"]);
-    let mut random = fastrand::Rng::with_seed(7);
-    for at in 0..90 {
-        let (client, claim) = (here.clone(), world.claim(&keys[at % 3]).queued());
-        let task = tokio::spawn(async move {
-            drop(client.acquire(&claim).await);
-            yield_now().await;
-            drop(client.wakeups(&claim).await);
-            drop(client.renew(&[Arc::new(claim.clone())]).await);
-            yield_now().await;
-            drop(client.release(&claim, AT_ONCE).await);
-        });
-        for _ in 0..random.usize(..8) {
-            yield_now().await;
-        }
-        task.abort();
-    }
-    for key in &keys {
-        until_free(&there, key, || async {}).await;
-    }
+    let key = world.key("a");
+    at_every_await!(gate, async {
+        let claim = Arc::new(world.claim(&key).queued());
+        answered(here.acquire(&claim).await);
+        yield_now().await;
+        drop(here.wakeups(&claim).await);
+        yield_now().await;
+        drop(here.renew(std::slice::from_ref(&claim)).await);
+        yield_now().await;
+        drop(here.release(&claim, AT_ONCE).await);
+    });
+    until_free(&there, &key, || async {}).await;
 }
