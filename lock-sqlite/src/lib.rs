@@ -10,6 +10,8 @@ mod clock;
 mod error;
 mod file;
 mod place;
+#[cfg(test)]
+mod scratch;
 mod steps;
 mod turns;
 mod wakeups;

@@ -2,43 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lock_core::{Attempt, Claim, ErrorKind, Mode, Ownership, Result, Token};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use tempfile::TempDir;
 
 use super::{File, Patience, Stage};
 use crate::clock::wall_micros;
+use crate::scratch::{Scratch, claim};
 
-/// A lock file in a directory of its own.
-struct Place {
-    path: PathBuf,
-    _directory: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        Self { path: directory.path().join("locks.db"), _directory: directory }
-    }
-
-    /// A connection for good: to a new file, the first is not.
-    fn open(&self) -> File {
-        drop(File::open(&self.path, false).expect("it is made"));
-        File::open(&self.path, false).expect("it opens")
-    }
-
-    /// A connection that knows nothing of locks.
-    fn plain(&self) -> Connection {
-        Connection::open(&self.path).expect("a connection")
-    }
-}
-
-fn claim(key: &str) -> Claim {
-    Claim::new(key, Mode::Exclusive, Duration::from_secs(600)).expect("valid")
+/// A connection for good: to a new file, the first is not.
+fn open(place: &Scratch) -> File {
+    drop(File::open(&place.path, false).expect("it is made"));
+    File::open(&place.path, false).expect("it opens")
 }
 
 fn acquire(file: &mut File, claim: &Claim) -> Result<Attempt> {
@@ -67,8 +44,8 @@ fn count(db: &Connection, table: &str) -> i64 {
 
 #[test]
 fn a_full_disk_is_unavailable_and_leaves_nothing_half_done() {
-    let place = Place::new();
-    let (mut file, plain) = (place.open(), place.plain());
+    let place = Scratch::new();
+    let (mut file, plain) = (open(&place), place.plain());
     let no_room = |file: &File| {
         let pages: i64 =
             file.connection().pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count");
@@ -104,8 +81,8 @@ fn a_full_disk_is_unavailable_and_leaves_nothing_half_done() {
 
 #[test]
 fn lock_tables_of_a_newer_version_are_refused() {
-    let place = Place::new();
-    drop(place.open());
+    let place = Scratch::new();
+    drop(open(&place));
     place.plain().execute("UPDATE lock_meta SET version = 2", []).expect("an update");
     let error = File::open(&place.path, false).expect_err("a newer version");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -115,8 +92,8 @@ fn lock_tables_of_a_newer_version_are_refused() {
 
 #[test]
 fn a_damaged_file_is_an_error_that_says_so() {
-    let place = Place::new();
-    drop(place.open());
+    let place = Scratch::new();
+    drop(open(&place));
     let mut bytes = std::fs::read(&place.path).expect("closed, all of it is there");
     bytes[4096..].fill(0xa5);
     std::fs::write(&place.path, bytes).expect("written");
@@ -129,8 +106,8 @@ fn a_damaged_file_is_an_error_that_says_so() {
 
 #[test]
 fn another_boot_frees_everything_and_its_tokens_outgrow_the_old_ones() {
-    let place = Place::new();
-    let mut file = place.open();
+    let place = Scratch::new();
+    let mut file = open(&place);
     let (old, elsewhere) = (claim("a"), claim("b"));
     let before = token(&mut file, &old);
     token(&mut file, &elsewhere);
@@ -145,8 +122,8 @@ fn another_boot_frees_everything_and_its_tokens_outgrow_the_old_ones() {
 
 #[test]
 fn tokens_grow_after_another_boot_whose_clock_is_behind() {
-    let place = Place::new();
-    let mut file = place.open();
+    let place = Scratch::new();
+    let mut file = open(&place);
     let ahead = wall_micros() + 3_600_000_000;
     place.plain().execute("UPDATE lock_meta SET boot = 'another', last = ?1", [ahead]).expect("an update");
     assert_eq!(token(&mut file, &claim("a")).get(), ahead.unsigned_abs() + 1);
@@ -154,17 +131,17 @@ fn tokens_grow_after_another_boot_whose_clock_is_behind() {
 
 #[test]
 fn opening_raises_the_counter_to_the_clock() {
-    let place = Place::new();
-    let issued = token(&mut place.open(), &claim("a"));
+    let place = Scratch::new();
+    let issued = token(&mut open(&place), &claim("a"));
     let older = "UPDATE lock_meta SET last = 7; DELETE FROM lock_claims; DELETE FROM lock_queue";
     place.plain().execute_batch(older).expect("an older copy");
-    assert!(token(&mut place.open(), &claim("a")) > issued);
+    assert!(token(&mut open(&place), &claim("a")) > issued);
 }
 
 #[test]
 fn a_refused_skip_writes_nothing() {
-    let place = Place::new();
-    let (mut file, plain) = (place.open(), place.plain());
+    let place = Scratch::new();
+    let (mut file, plain) = (open(&place), place.plain());
     token(&mut file, &claim("a"));
     let version =
         || plain.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0)).expect("a number");
@@ -177,8 +154,8 @@ fn a_refused_skip_writes_nothing() {
 
 #[test]
 fn what_lapsed_and_nobody_asks_for_is_swept_by_the_way() {
-    let place = Place::new();
-    let mut file = place.open();
+    let place = Scratch::new();
+    let mut file = open(&place);
     token(&mut file, &claim("dead"));
     // As if it had lapsed, and the last sweep were long ago.
     file.connection().execute("UPDATE lock_claims SET expires = 1", []).expect("an update");
@@ -189,8 +166,8 @@ fn what_lapsed_and_nobody_asks_for_is_swept_by_the_way() {
 
 #[test]
 fn a_released_claim_leaves_no_row() {
-    let place = Place::new();
-    let mut file = place.open();
+    let place = Scratch::new();
+    let mut file = open(&place);
     let claims = ["a", "b", "a"].map(|key| claim(key).queued());
     for claim in &claims {
         acquire(&mut file, claim).expect("held or queued");
@@ -203,8 +180,8 @@ fn a_released_claim_leaves_no_row() {
 
 #[test]
 fn a_failure_says_where() {
-    let place = Place::new();
-    let (mut file, plain) = (place.open(), place.plain());
+    let place = Scratch::new();
+    let (mut file, plain) = (open(&place), place.plain());
     let stage = |file: &mut File, patience| {
         let failed = file.transaction("here", patience, |steps| steps.acquire(&claim("a")));
         failed.map_err(|failure| (failure.at, failure.error.kind())).expect_err("a failure")
@@ -223,7 +200,7 @@ fn a_failure_says_where() {
 
 #[test]
 fn a_file_that_comes_to_be_while_it_is_opened_is_opened_once_more() {
-    let place = Place::new();
+    let place = Scratch::new();
     let mut file = File::open(&place.path, false).expect("it is made");
     assert!(!file.is_current(), "there was no file to compare with");
     token(&mut file, &claim("a"));
@@ -236,13 +213,13 @@ thread_local! {
 
 #[test]
 fn no_statement_of_a_call_reads_a_whole_table() {
-    let place = Place::new();
-    let mut file = place.open();
+    let place = Scratch::new();
+    let mut file = open(&place);
     token(&mut file, &claim("warm"));
     // What ANALYZE makes of nearly empty tables must not mislead the planner later.
     file.connection().execute_batch("ANALYZE").expect("statistics");
     drop(file);
-    let mut file = place.open();
+    let mut file = open(&place);
     file.swept = i64::MAX / 2;
     let note = |event: TraceEvent<'_>| {
         if let TraceEvent::Stmt(statement, _) = event {

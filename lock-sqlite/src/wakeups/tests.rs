@@ -7,7 +7,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,13 +85,19 @@ fn the_thread_of_a_dropped_pipe_ends(#[case] removed: bool) {
     let place = Place::new();
     let path = place.bells.join("01");
     let pipe = place.client("01", &Bells::default());
-    // A second way in, to see whether anybody still reads.
-    let mut ringer = open_to_ring(&path).expect("it listens");
+    // A second way in, to see without a ring whether anybody still reads.
+    let ringer = open_to_ring(&path).expect("it listens");
+    let again = format!("/proc/self/fd/{}", ringer.as_raw_fd());
     if removed {
         fs::remove_file(&path).expect("removed");
     }
     drop(pipe);
-    until(|| ringer.write(&[1; 8]).is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe));
+    until(|| {
+        let mut open = fs::OpenOptions::new();
+        let open =
+            open.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(&again);
+        open.is_err_and(|error| super::is_dead(&error))
+    });
 }
 
 fn until(mut done: impl FnMut() -> bool) {

@@ -3,54 +3,33 @@
 #![allow(clippy::disallowed_methods, reason = "a test measures how long a call blocks")]
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use lock_core::{Attempt, Bells, Claim, ErrorKind, Mode, Ownership, Result};
+use lock_core::{Attempt, Bells, Claim, ErrorKind, Ownership, Result};
 use rstest::rstest;
-use rusqlite::Connection;
-use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::{Answer, Call, Desk, Job};
 use crate::file::File;
+use crate::scratch::{Scratch, claim};
 use crate::wakeups::Pipes;
 
-struct Place {
-    path: PathBuf,
-    _directory: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        Self { path: directory.path().join("locks.db"), _directory: directory }
-    }
-
-    /// A desk that has been used once, so that its file is open for good.
-    async fn desk(&self, full_sync: bool) -> Desk {
-        let (path, bells) = (self.path.clone(), Bells::default());
-        let rings = bells.clone();
-        let open = move || {
-            let file = File::open(&path, full_sync)?;
-            let listen = |path: &Path| Pipes::of(path)?.listen(path, "01".into(), rings);
-            Ok((file, listen(&path).expect("a pipe")))
-        };
-        let desk = Desk::open(open, bells).await.expect("it opens");
-        desk.call(renew(&claim("warm"))).await.expect("a renewal");
-        desk
-    }
-
-    fn plain(&self) -> Connection {
-        Connection::open(&self.path).expect("a connection")
-    }
-}
-
-fn claim(key: &str) -> Claim {
-    Claim::new(key, Mode::Exclusive, Duration::from_secs(600)).expect("valid")
+/// A desk that has been used once, so that its file is open for good.
+async fn desk(place: &Scratch, full_sync: bool) -> Desk {
+    let (path, bells) = (place.path.clone(), Bells::default());
+    let rings = bells.clone();
+    let open = move || {
+        let file = File::open(&path, full_sync)?;
+        let listen = |path: &Path| Pipes::of(path)?.listen(path, "01".into(), rings);
+        Ok((file, listen(&path).expect("a pipe")))
+    };
+    let desk = Desk::open(open, bells).await.expect("it opens");
+    desk.call(renew(&claim("warm"))).await.expect("a renewal");
+    desk
 }
 
 fn acquire(claim: &Claim) -> Call {
@@ -107,8 +86,8 @@ fn writers(desk: &Desk) -> Arc<Mutex<Vec<String>>> {
 
 #[tokio::test]
 async fn calls_that_wait_for_the_file_share_a_transaction() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let claims: Vec<_> = (0..200).map(|n| claim(&n.to_string())).collect();
     let (answers, transactions) = together(&desk, claims.iter().map(acquire).collect()).await;
     assert!(answers.iter().all(is_granted));
@@ -118,8 +97,8 @@ async fn calls_that_wait_for_the_file_share_a_transaction() {
 
 #[tokio::test]
 async fn a_call_that_fails_takes_none_with_it() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let poison = "CREATE TRIGGER poison BEFORE INSERT ON lock_queue WHEN new.key = 'poison'
                   BEGIN SELECT RAISE(ABORT, 'poisoned'); END";
     place.plain().execute_batch(poison).expect("a trigger");
@@ -140,8 +119,8 @@ async fn a_call_that_fails_takes_none_with_it() {
 /// Each of them would have waited for seconds, one after the other.
 #[tokio::test]
 async fn calls_that_find_the_file_busy_fail_together() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let plain = place.plain();
     plain.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
     let before = desk.writer.file().written();
@@ -160,8 +139,8 @@ async fn calls_that_find_the_file_busy_fail_together() {
 
 #[tokio::test]
 async fn what_failed_to_commit_is_not_known_and_not_done_again() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let held = claim("a");
     assert!(is_granted(&desk.call(acquire(&held)).await));
     let before = {
@@ -184,8 +163,8 @@ async fn what_failed_to_commit_is_not_known_and_not_done_again() {
 
 #[tokio::test]
 async fn a_lone_call_that_fails_to_commit_is_not_done_again_either() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     desk.writer.file().connection().commit_hook(Some(|| true)).expect("a hook that refuses");
     desk.writer.last.lock().expect("no panic").1 = 0;
     let error = desk.call(acquire(&claim("a"))).await.err().expect("a failure");
@@ -195,8 +174,8 @@ async fn a_lone_call_that_fails_to_commit_is_not_done_again_either() {
 
 #[tokio::test]
 async fn a_lone_caller_is_done_at_once() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let threads = writers(&desk);
     let claim = claim("a");
     for call in [acquire(&claim), release(&claim)] {
@@ -211,8 +190,8 @@ async fn a_lone_caller_is_done_at_once() {
 #[case::a_renewal(false, renew(&claim("a")))]
 #[tokio::test]
 async fn what_may_take_long_is_left_to_the_thread(#[case] full_sync: bool, #[case] call: Call) {
-    let place = Place::new();
-    let desk = place.desk(full_sync).await;
+    let place = Scratch::new();
+    let desk = desk(&place, full_sync).await;
     let threads = writers(&desk);
     desk.call(call).await.expect("an answer");
     assert_eq!(*threads.lock().expect("no panic"), ["lock-sqlite"]);
@@ -220,8 +199,8 @@ async fn what_may_take_long_is_left_to_the_thread(#[case] full_sync: bool, #[cas
 
 #[tokio::test]
 async fn a_lone_caller_does_not_block_its_executor_while_the_file_is_busy() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let plain = place.plain();
     plain.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
     let start = std::time::Instant::now();
@@ -235,8 +214,8 @@ async fn a_lone_caller_does_not_block_its_executor_while_the_file_is_busy() {
 
 #[tokio::test]
 async fn the_log_does_not_grow_for_ever_under_a_lone_caller() {
-    let place = Place::new();
-    let desk = place.desk(false).await;
+    let place = Scratch::new();
+    let desk = desk(&place, false).await;
     let mut log = place.path.clone().into_os_string();
     log.push("-wal");
     let size = || std::fs::metadata(&log).map_or(0, |log| log.len());
