@@ -129,6 +129,19 @@ async fn the_answer_comes_within_a_second_of_the_limit(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_may_still_queue_it_is_no_timeout() {
+    let (store, locks) = gated();
+    let other = rival(&store, "a").await;
+    store.set(Method::Acquire, Gate::Slow(millis(1500)));
+    let wait = locks.lock("a").ttl(secs(1)).timeout(millis(900)).acquire();
+    assert_eq!(kind(wait.await), Some(ErrorKind::Unavailable));
+    locks.close().await;
+    assert_eq!(store.count(Method::Release), 1, "its request ran to its end and was taken back");
+    other.release().await.unwrap();
+    assert!(store.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_nothing_but_errors_a_removal_that_is_confirmed_is_a_timeout() {
     let (store, locks) = gated();
     store.set(Method::Acquire, Gate::ReplyLost);
