@@ -11,7 +11,7 @@ use lock_core::{Error, ErrorKind, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use crate::clock::{Boot, wall_micros};
+use crate::clock::{Boot, monotonic, wall_micros};
 use crate::error::explain;
 use crate::steps::Steps;
 
@@ -24,6 +24,9 @@ const SWEEP: i64 = 10_000_000_000;
 /// How many transactions go into the write-ahead log before it is copied into the database: as many as write about
 /// SQLite's own default of 1,000 pages.
 const CHECKPOINT: usize = 256;
+
+/// About how long somebody with patience waits, in nanoseconds.
+const PATIENT: i64 = 5_000_000_000;
 
 /// How long to wait for another process's transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,14 +125,18 @@ impl File {
 
     /// Whether a transaction takes no longer than a write to the page cache: no flush is due.
     pub(crate) fn is_quick(&self) -> bool {
-        !self.full_sync && self.open.is_some() && self.written < CHECKPOINT
+        !self.full_sync && self.open.is_some() && !self.is_due()
     }
 
-    /// Copies the write-ahead log into the database when it has grown. Flushing takes milliseconds, so it is the
-    /// thread's and never a caller's.
+    /// Whether the write-ahead log has grown enough for a checkpoint.
+    pub(crate) fn is_due(&self) -> bool {
+        self.written >= CHECKPOINT
+    }
+
+    /// Copies the write-ahead log into the database. Flushing takes milliseconds, so it is the thread's and never a
+    /// caller's.
     pub(crate) fn checkpoint(&mut self) {
-        let due = self.written >= CHECKPOINT;
-        if let Some(open) = self.open.as_ref().filter(|_| due) {
+        if let Some(open) = &self.open {
             // What it cannot copy now, because others read or the disk is full, the next one does.
             let _ = open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             self.written = 0;
@@ -164,15 +171,14 @@ impl File {
         self.open = None;
         // Asked before, so that a file that changes meanwhile, or is new, is opened once more.
         let identity = identity(&self.path);
-        let explained = |error| explain(error, &self.path);
-        let mut db = connect(&self.path, self.full_sync).map_err(explained)?;
-        migrate(&mut db).map_err(explained)?.map_or(Ok(()), |version| {
+        let (db, version) = open(&self.path, self.full_sync).map_err(|error| explain(error, &self.path))?;
+        if version != VERSION {
             let message = format!(
                 "{} has lock tables of version {version}; this lock-sqlite knows version {VERSION}: use a newer one",
                 self.path.display()
             );
-            Err(Error::new(ErrorKind::Unsupported, message))
-        })?;
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         self.open = Some(Open { db, identity });
         Ok(())
     }
@@ -180,6 +186,22 @@ impl File {
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).map(|file| (file.dev(), file.ino())).ok()
+}
+
+/// A connection, and the version of its lock tables. Of several who make a file at once, SQLite tells some that it is
+/// busy without having them wait: each would wait for the other.
+fn open(path: &Path, full_sync: bool) -> rusqlite::Result<(Connection, i64)> {
+    let until = monotonic() + PATIENT;
+    let mut tries = 0;
+    loop {
+        let opened =
+            connect(path, full_sync).and_then(|mut db| migrate(&mut db).map(|version| (db, version)));
+        let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        if !opened.as_ref().is_err_and(busy) || monotonic() >= until || !wait_for_writer(tries) {
+            return opened;
+        }
+        tries += 1;
+    }
 }
 
 fn connect(path: &Path, full_sync: bool) -> rusqlite::Result<Connection> {
@@ -220,8 +242,8 @@ fn wait_for_writer(tries: i32) -> bool {
     tries < 9_000
 }
 
-/// Makes the tables if there are none; answers their version if it is another one.
-fn migrate(db: &mut Connection) -> rusqlite::Result<Option<i64>> {
+/// Makes the tables if there are none; answers their version.
+fn migrate(db: &mut Connection) -> rusqlite::Result<i64> {
     let found = |db: &Connection| -> rusqlite::Result<Option<i64>> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'lock_meta'";
         match db.query_row(sql, [], |_| Ok(())).optional()? {
@@ -238,12 +260,12 @@ fn migrate(db: &mut Connection) -> rusqlite::Result<Option<i64>> {
         }
     };
     if version != VERSION {
-        return Ok(Some(version));
+        return Ok(version);
     }
     // The counter starts again with every client, at the wall clock: so it outgrows what a restored file forgot.
     tx.execute("UPDATE lock_meta SET last = max(last, ?1)", [wall_micros()])?;
     tx.commit()?;
-    Ok(None)
+    Ok(version)
 }
 
 fn in_transaction<T>(

@@ -123,19 +123,26 @@ impl Writer {
     fn work_off(&self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let batch: Vec<_> = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1)).collect();
-            self.work(batch);
-            self.file().checkpoint();
+            // Not looked into when nothing is due: a lone caller may be back already.
+            if self.work(batch) {
+                self.file().checkpoint();
+            }
         }
     }
 
     /// Does a batch in one transaction. If a step fails, each job has one of its own, so that none fails for another's
-    /// sake. Not if the commit fails: a release that was done unseen would say `Lost` the second time.
-    fn work(&self, batch: Vec<Job>) {
+    /// sake. Not if the commit fails: a release that was done unseen would say `Lost` the second time. Answers whether
+    /// a checkpoint is due.
+    fn work(&self, batch: Vec<Job>) -> bool {
         let calls: Vec<_> = batch.iter().map(|job| &job.call).collect();
-        let done = transact(&mut self.file(), &self.pipe, Patience::Some, &calls);
+        let (done, due) = {
+            let mut file = self.file();
+            (transact(&mut file, &self.pipe, Patience::Some, &calls), file.is_due())
+        };
         match done {
             Err(Failure { at: Stage::Step, .. }) if batch.len() > 1 => {
-                batch.into_iter().for_each(|job| self.work(vec![job]));
+                // Each of them answers; the last one knows best.
+                return batch.into_iter().map(|job| self.work(vec![job])).last().unwrap_or(due);
             }
             Err(failure) => {
                 batch.into_iter().for_each(|job| drop(job.reply.send(Err(failure.error.clone()))));
@@ -147,6 +154,7 @@ impl Writer {
                 }
             }
         }
+        due
     }
 
     /// Rings those who have their turn: here directly, elsewhere through their client's pipe.

@@ -98,11 +98,3 @@ async fn what_is_no_path_of_a_file_is_invalid(#[case] path: &str) {
     let message = error.to_string();
     assert!(message.contains(&format!("{path:?}")) && message.contains("lock_core::Memory"), "{message}");
 }
-
-#[tokio::test]
-async fn what_looks_like_an_address_is_a_path_too() {
-    let place = tempfile::tempdir().expect("a directory");
-    let path = place.path().join("locks.db?mode=memory&x=%41");
-    let _store = Sqlite::open(&path).await.expect("it opens");
-    assert!(path.is_file());
-}

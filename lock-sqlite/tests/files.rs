@@ -113,6 +113,21 @@ async fn rings(here: &Sqlite, there: &Sqlite) {
 }
 
 #[tokio::test]
+async fn a_waiter_is_rung_where_it_asked_last() {
+    let (_directory, path) = place();
+    let (here, there) =
+        (Sqlite::open(&path).await.expect("it opens"), Sqlite::open(&path).await.expect("it opens"));
+    let (holder, waiter) = (claim("a"), (*claim("a")).clone().queued());
+    granted(&here, &holder).await;
+    for store in [&here, &there] {
+        assert!(matches!(store.acquire(&waiter).await, Ok(Attempt::Busy(_))));
+    }
+    let mut wakeups = there.wakeups(&waiter).await.expect("a bell");
+    here.release(&holder, Duration::ZERO).await.expect("released");
+    assert!(tokio::time::timeout(LONG, wakeups.next()).await.expect("in time").is_some());
+}
+
+#[tokio::test]
 async fn links_to_a_file_lead_to_the_same_locks_and_bells() {
     let (directory, path) = place();
     let here = Sqlite::open(&path).await.expect("it opens");
@@ -155,7 +170,7 @@ async fn locks_live_beside_a_users_own_tables(#[case] options: Options) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_can_make_the_file_at_once() {
-    for _ in 0..5 {
+    for _ in 0..50 {
         let (_directory, path) = place();
         let opening: Vec<_> = (0..8).map(|_| tokio::spawn(Sqlite::open(path.clone()))).collect();
         let mut tokens = Vec::new();
