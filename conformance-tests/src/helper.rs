@@ -89,13 +89,11 @@ impl Helper {
     }
 
     /// Stops it where it stands, as a debugger or a paused machine does.
-    #[cfg(unix)]
     pub(crate) fn pause(&self) {
         self.signal(rustix::process::Signal::STOP);
     }
 
     /// Lets it go on.
-    #[cfg(unix)]
     pub(crate) fn resume(&self) {
         self.signal(rustix::process::Signal::CONT);
     }
@@ -105,7 +103,6 @@ impl Helper {
         self.child.kill().await.expect("a process of ours can be killed");
     }
 
-    #[cfg(unix)]
     fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?));
         rustix::process::kill_process(id.expect("it runs"), signal).expect("a process of ours takes signals");

@@ -101,7 +101,6 @@ async fn one_killed_while_waiting_delays_the_queue_by_its_ttl_at_most(world: Wor
 
 /// A process that holds is stopped for longer than its ttl and goes on. By then somebody else holds; it knows at
 /// once that it lost, is told so, its release says so, and whatever it still sends frees nothing.
-#[cfg(unix)]
 async fn one_paused_beyond_its_ttl_learns_that_it_lost(world: World) {
     let ([here, there], key) = (world.steadies().await, world.key("a"));
     let mut helper = Helper::start(&world).await;
@@ -122,7 +121,6 @@ async fn one_paused_beyond_its_ttl_learns_that_it_lost(world: World) {
 
 /// A process that waits is stopped for longer than its ttl, and those behind it are served. Going on, it waits
 /// again, behind the one who holds by now, and is granted with a greater token.
-#[cfg(unix)]
 async fn one_paused_while_waiting_loses_its_place(world: World) {
     let (guard, mut helper, behind) = a_waiting_process_and_one_behind(&world).await;
     helper.pause();
