@@ -110,6 +110,17 @@ pub(crate) async fn renew(client: &Client, claim: &Claim) -> Result<Ownership> {
     answers.remove(0)
 }
 
+/// Takes a claim, and renews it when half its ttl has passed: since when, and for how long. `None` if a stall of the
+/// machine made that too late.
+pub(crate) async fn renewed_halfway(client: &Client, claim: &Claim) -> Option<(Since, Duration)> {
+    let asked = Since::now();
+    let lease = granted(client.acquire(claim).await).lease;
+    tokio::time::sleep(claim.ttl() / 2).await;
+    let renewed = Since::now();
+    let answer = renew(client, claim).await;
+    asked.within(lease).then(|| (renewed, held(answer)))
+}
+
 /// Whether a key is free for an exclusive claim. Leaves nothing.
 pub(crate) async fn is_free(client: &Client, key: &Key) -> bool {
     let probe = Claim::new(key, Mode::Exclusive, LONG).expect("a valid claim");

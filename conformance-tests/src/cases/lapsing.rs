@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, Client, Since, answered, is_free, lapse, permit, renew, wins};
+use crate::asking::{AT_ONCE, Client, Since, answered, is_free, lapse, permit, renew, renewed_halfway, wins};
 use crate::patience::LONG;
 use crate::world::{busy, granted, held, lost};
 
@@ -157,23 +157,16 @@ async fn a_lapsed_place_that_asks_again_is_queued_last(world: World) {
 
 /// A renewal pushes the expiry to a full ttl from then.
 async fn a_renewal_pushes_the_expiry(world: World) {
-    world.unspoiled(renewed_halfway).await;
+    world.unspoiled(renewed_once).await;
 }
 
-async fn renewed_halfway(world: World, ttl: Duration) -> bool {
+async fn renewed_once(world: World, ttl: Duration) -> bool {
     let [here, there] = world.clients().await;
     let key = world.key("a");
-    let (claim, other) = (world.claim_for(ttl, &key), world.lasting(&key));
-    let asked = Since::now();
-    let lease = granted(here.acquire(&claim).await).lease;
-    sleep(ttl / 2).await;
-    let renewed = Since::now();
-    let answer = renew(&here, &claim).await;
-    if !asked.within(lease) {
+    let Some((renewed, lease)) = renewed_halfway(&here, &world.claim_for(ttl, &key)).await else {
         return false;
-    }
-    let lease = held(answer);
-    wins(&there, &other).await;
+    };
+    wins(&there, &world.lasting(&key)).await;
     renewed.lasted(ttl);
     renewed.lasted(lease);
     true

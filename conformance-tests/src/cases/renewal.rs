@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{Case, case};
 use crate::World;
-use crate::asking::{AT_ONCE, Since, is_free, permit, renew, until_free, wins};
+use crate::asking::{AT_ONCE, Since, is_free, permit, renew, renewed_halfway, until_free, wins};
 use crate::patience::LONG;
 use crate::world::{busy, granted, held, lost};
 
@@ -168,16 +168,9 @@ async fn a_renewal_keeps_every_key(world: World) {
 async fn renewed_on_all_keys(world: World, ttl: Duration) -> bool {
     let [here, there] = world.clients().await;
     let keys = world.keys(["a", "b", "c"]);
-    let claim = world.claim_for(ttl, &keys[..]);
-    let asked = Since::now();
-    let lease = granted(here.acquire(&claim).await).lease;
-    sleep(ttl / 2).await;
-    let renewed = Since::now();
-    let answer = renew(&here, &claim).await;
-    if !asked.within(lease) {
+    let Some((renewed, _)) = renewed_halfway(&here, &world.claim_for(ttl, &keys[..])).await else {
         return false;
-    }
-    held(answer);
+    };
     let others = keys.each_ref().map(|key| world.lasting(key));
     join_all(others.iter().map(|other| async {
         wins(&there, other).await;
