@@ -18,6 +18,9 @@ use crate::workers::say;
 /// How long to leave a busy position or bot alone.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long to leave an order alone that ended in an error.
+const REST: Duration = Duration::from_millis(100);
+
 /// How often an order is tried that ends in an error.
 const ATTEMPTS: usize = 3;
 
@@ -165,7 +168,8 @@ async fn look(desk: &Desk, role: Role, order: &Order) -> Result<Answer> {
     match answer {
         Ok(Answer::Cooling(left)) => tokio::time::sleep(left).await,
         Ok(answer) if answer.is_final() => {}
-        _ => tokio::time::sleep(PAUSE).await,
+        Ok(_) => tokio::time::sleep(PAUSE).await,
+        Err(_) => tokio::time::sleep(REST).await,
     }
     answer
 }

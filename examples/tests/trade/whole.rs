@@ -18,7 +18,7 @@ fn the_shipped_orders_come_out_right_and_nothing_is_left_behind() {
     ran.assert_clean();
     assert_eq!(ran.figure("orders"), 3000);
     assert_eq!(ran.figure("trades recorded"), 3000);
-    assert_eq!(ran.figure("already recorded"), 2880);
+    assert!(ran.figure("already recorded") >= 2880, "the other arrival of every fill:\n{}", ran.out);
     assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
 }
 
