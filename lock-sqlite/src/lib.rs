@@ -7,6 +7,7 @@ use lock_core::{Bells, Error, ErrorKind, Result};
 
 mod backend;
 mod clock;
+mod connection;
 mod error;
 mod file;
 mod place;

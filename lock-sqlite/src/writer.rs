@@ -9,7 +9,8 @@ use std::time::Duration;
 use lock_core::{Attempt, Bells, Claim, Error, ErrorKind, Ownership, Result};
 use tokio::sync::oneshot;
 
-use crate::file::{Failure, File, Patience, Stage};
+use crate::connection::Patience;
+use crate::file::{Failure, File, Stage};
 use crate::turns::Turn;
 use crate::wakeups::Pipe;
 

@@ -8,8 +8,9 @@ use lock_core::{Attempt, Claim, ErrorKind, Mode, Ownership, Result, Token};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use super::{File, Patience, Stage};
+use super::{File, Stage};
 use crate::clock::wall_micros;
+use crate::connection::Patience;
 use crate::scratch::{Scratch, claim};
 
 /// A connection for good: to a new file, the first is not.
