@@ -153,7 +153,7 @@ pub async fn serve<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-/// Says a line to the parent. When nobody listens any more, the worker is about to end.
+/// Says a line on standard output. That nobody listens any more is no error: a parent may be gone, or a pager.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }

@@ -17,6 +17,7 @@ use examples::trade::duty::{Role, Share, work};
 use examples::trade::exchange::{Exchange, Fault};
 use examples::trade::guarded::Desk;
 use examples::trade::run::{Staff, run};
+use examples::workers::say;
 use examples::{logging, table, workers};
 use humantime::{format_duration, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -142,13 +143,13 @@ async fn start(asked: Run) -> Result<ExitCode> {
         eprintln!("interrupted: the workers have been stopped");
         return Ok(ExitCode::from(130));
     };
-    print!("{}", outcome.table);
-    outcome.casualties.iter().for_each(|casualty| println!("{casualty}"));
+    say(outcome.table.to_string().trim_end());
+    outcome.casualties.iter().for_each(|casualty| say(casualty));
     let offences = &outcome.findings.offences;
     for alike in offences.chunk_by(|one, next| discriminant(one) == discriminant(next)) {
-        alike.iter().take(SHOWN).for_each(|offence| println!("{offence}"));
+        alike.iter().take(SHOWN).for_each(|offence| say(&offence.to_string()));
         if alike.len() > SHOWN {
-            println!("… and {} more like it", table::grouped(alike.len() - SHOWN));
+            say(&format!("… and {} more like it", table::grouped(alike.len() - SHOWN)));
         }
     }
     Ok(verdict(offences, &outcome.casualties))
@@ -158,17 +159,20 @@ async fn inspect(data: PathBuf) -> Result<ExitCode> {
     let books = Books::open(&data)?;
     let orders = books.orders().await?;
     let findings = check(&books, &orders).await?;
-    println!("{} orders, {} trades", table::grouped(orders.len()), table::grouped(findings.trades));
-    findings.offences.iter().for_each(|offence| println!("{offence}"));
+    say(&format!("{} orders, {} trades", table::grouped(orders.len()), table::grouped(findings.trades)));
+    findings.offences.iter().for_each(|offence| say(&offence.to_string()));
     Ok(verdict(&findings.offences, &[]))
 }
 
 fn verdict(offences: &[Offence], casualties: &[String]) -> ExitCode {
     if offences.is_empty() && casualties.is_empty() {
-        println!("clean: one trade an order, every position adds up, no bot inside its cooldown");
+        say("clean: one trade an order, every position adds up, no bot inside its cooldown");
         return ExitCode::SUCCESS;
     }
-    println!("BROKEN: {} offences in the books", table::grouped(offences.len()));
+    match casualties.len() {
+        0 => say(&format!("BROKEN: {} offences in the books", table::grouped(offences.len()))),
+        lost => say(&format!("BROKEN: {} offences, {lost} workers lost", table::grouped(offences.len()))),
+    }
     ExitCode::FAILURE
 }
 

@@ -1,6 +1,7 @@
 //! The whole run: on the orders that are shipped, and when it is stopped.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lock_core::Token;
@@ -28,6 +29,18 @@ fn without_locks_the_shipped_orders_come_out_wrong() {
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     assert!(ran.figure("duplicates") + ran.figure("lost updates") > 0, "{}", ran.out);
     assert!(ran.out.contains("BROKEN"), "{}", ran.out);
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_error() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,"]);
+    scene.run("").assert_clean();
+    let mut check = program();
+    check.arg("check").arg("--data").arg(scene.data()).stderr(Stdio::piped());
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ran = check.stdout(writer).spawn().expect("it starts").wait_with_output().expect("it ends");
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 /// Long enough not to end by itself.
