@@ -8,10 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use crate::clock::{nanos, wall_micros};
 use crate::turns::Turn;
 
-const NEWEST_FIRST: &str = "SELECT q.number, q.mode, q.owner, c.expires
-    FROM lock_queue q JOIN lock_claims c USING (owner)
-    WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number DESC";
-const OLDEST_FIRST: &str = "SELECT q.number, q.mode, q.owner, c.expires
+/// What stands on a key ahead of a number.
+const QUEUE: &str = "SELECT q.number, q.mode, q.owner, c.expires
     FROM lock_queue q JOIN lock_claims c USING (owner)
     WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number";
 
@@ -129,12 +127,11 @@ impl Steps<'_> {
         Ok(first)
     }
 
-    /// For one key: walks back from the claim until there is no room, so that a long queue costs no more than a short
-    /// one. Then the oldest claim counts too: those between may leave, which rings nobody while it is there, and it
-    /// may be dead.
+    /// For one key. All that conflict count, not the one just ahead alone: that one may leave, which rings nobody while
+    /// a dead one before it has not lapsed.
     fn lapse_on(&self, key: &str, mode: Mode, number: i64, lapsed: &mut Vec<Vec<u8>>) -> Result<Option<i64>> {
         let (mut room, mut first) = (Room::default(), i64::MAX);
-        self.walk(NEWEST_FIRST, key, number, |ahead| {
+        self.walk(key, number, |ahead| {
             if ahead.expires <= self.now {
                 lapsed.push(ahead.owner);
                 return true;
@@ -143,16 +140,9 @@ impl Steps<'_> {
                 first = first.min(ahead.expires);
             }
             room.add(ahead.mode);
-            room.fits(mode)
+            true
         })?;
-        if room.fits(mode) {
-            return Ok(None);
-        }
-        self.walk_unlapsed(key, number, |oldest| {
-            first = first.min(oldest.expires);
-            false
-        })?;
-        Ok(Some(first))
+        Ok((!room.fits(mode)).then_some(first))
     }
 
     /// Visits the unlapsed claims on a key ahead of `number`, oldest first, while `visit` says to go on.
@@ -162,12 +152,12 @@ impl Steps<'_> {
         number: i64,
         mut visit: impl FnMut(Queued) -> bool,
     ) -> Result<()> {
-        self.walk(OLDEST_FIRST, key, number, |queued| queued.expires <= self.now || visit(queued))
+        self.walk(key, number, |queued| queued.expires <= self.now || visit(queued))
     }
 
-    /// Visits the claims on a key ahead of `number` while `visit` says to go on.
-    fn walk(&self, sql: &str, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
-        let mut statement = self.db.prepare_cached(sql)?;
+    /// Visits the claims on a key ahead of `number`, lapsed or not, oldest first, while `visit` says to go on.
+    fn walk(&self, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
+        let mut statement = self.db.prepare_cached(QUEUE)?;
         let mut rows = statement.query(params![key, number])?;
         while let Some(row) = rows.next()? {
             if !visit(Queued::read(row)?) {

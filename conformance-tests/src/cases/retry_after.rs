@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_waiter_that_follows_it_finds_a_dead_holder, exclusive),
     case!(a_waiter_that_follows_it_finds_a_dead_waiter_ahead, exclusive; needs Fair),
     case!(a_dead_holder_is_found_though_a_waiter_between_gives_up, exclusive; needs Fair),
+    case!(a_dead_waiter_is_found_though_both_beside_it_leave, exclusive; needs Fair),
     case!(a_waiter_that_follows_it_finds_the_end_of_a_cooldown, exclusive),
     case!(a_permit_is_found_at_the_first_lapse; needs Permits),
     case!(a_lapse_that_changes_nothing_is_not_waited_for; needs Shared, Several),
@@ -69,6 +70,22 @@ async fn a_dead_holder_is_found_though_a_waiter_between_gives_up(world: World) {
     answered(here.acquire(&between).await);
     let retry_after = busy(there.acquire(&waiter).await).retry_after;
     held(here.release(&between, AT_ONCE).await);
+    within("retry_after", pause(retry_after)).await;
+    follow(&there, &waiter).await;
+}
+
+/// Nor do the one just ahead and the oldest suffice: both may leave, and a dead waiter between them is left.
+async fn a_dead_waiter_is_found_though_both_beside_it_leave(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [oldest, between] = world.rivals(&key).map(Claim::queued);
+    let (dead, waiter) = (world.claim(&key).queued(), world.lasting(&key).queued());
+    answered(here.acquire(&oldest).await);
+    answered(here.acquire(&dead).await);
+    answered(here.acquire(&between).await);
+    let retry_after = busy(there.acquire(&waiter).await).retry_after;
+    held(here.release(&between, AT_ONCE).await);
+    held(here.release(&oldest, AT_ONCE).await);
     within("retry_after", pause(retry_after)).await;
     follow(&there, &waiter).await;
 }
