@@ -18,6 +18,9 @@ use crate::{Attempt, Backend, Busy, Claim, Error, ErrorKind, Key, Mode, Result, 
 /// How long after its limit a wait may still take, to have the store confirm that its place is gone.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
+/// The longest that a waiter goes without looking, however long its ttl: this finds what a store failed to ring.
+const NET: Duration = Duration::from_secs(10);
+
 /// What somebody asks for, before it becomes a claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -60,7 +63,7 @@ impl Limit {
         timeout.and_then(|limit| Instant::now().checked_add(limit)).map_or(Self::Never, Self::Until)
     }
 
-    fn passed(self) -> bool {
+    pub(crate) fn passed(self) -> bool {
         match self {
             Self::Skip => true,
             Self::Until(limit) => Instant::now() >= limit,
@@ -123,9 +126,9 @@ enum Outcome {
 struct Trouble(Option<Instant>);
 
 impl Trouble {
-    /// Takes note of an error; true if there has been nothing else for `long`.
-    fn lasts(&mut self, long: Duration) -> bool {
-        self.0.get_or_insert_with(Instant::now).elapsed() >= long
+    /// Takes note of an error that began at `since`; true if there has been nothing else for `long`.
+    fn lasts(&mut self, since: Instant, long: Duration) -> bool {
+        self.0.get_or_insert(since).elapsed() >= long
     }
 }
 
@@ -153,7 +156,7 @@ impl Pending {
         let mut bell = Bell::new(self.keeper.profile.pushed);
         let mut backoff = Backoff::default();
         loop {
-            let sent = Moment::now();
+            let (sent, asked) = (Moment::now(), Instant::now());
             let pause = match self.look(limit).await {
                 Ok(Attempt::Granted(grant)) => {
                     if let Some(life) = Life::begin(&self.keeper, &self.claim, grant, sent, renews) {
@@ -164,7 +167,10 @@ impl Pending {
                         || Error::new(ErrorKind::Unavailable, "the grant came after its own deadline");
                     match limit {
                         Limit::Skip => return Err(error()),
-                        Limit::Never if trouble.lasts(self.claim.ttl()) => return Err(error()),
+                        // The first late answer may be this process's own pause.
+                        Limit::Never if trouble.lasts(Instant::now(), self.claim.ttl()) => {
+                            return Err(error());
+                        }
                         _ if limit.passed() => return self.leave(limit).await,
                         _ => return Ok(self.start_over(limit).await),
                     }
@@ -181,11 +187,11 @@ impl Pending {
                 Err(error) if error.kind() != ErrorKind::Unavailable || !self.claim.waits() => {
                     return Err(error);
                 }
-                Err(error) if matches!(limit, Limit::Never) && trouble.lasts(self.claim.ttl()) => {
+                Err(error) if matches!(limit, Limit::Never) && trouble.lasts(asked, self.claim.ttl()) => {
                     return Err(error);
                 }
                 Err(_) => {
-                    trouble.lasts(Duration::ZERO);
+                    trouble.lasts(asked, Duration::ZERO);
                     backoff.next()
                 }
             };
@@ -213,7 +219,7 @@ impl Pending {
     fn pace(&self, busy: Busy) -> Duration {
         let spread = (busy.retry_after / 20).min(Duration::from_millis(50)).mul_f64(random());
         let lapse = busy.retry_after.saturating_add(Duration::from_millis(1) + spread);
-        let keep = (self.claim.ttl() / 3).mul_f64(0.8 + 0.2 * random());
+        let keep = (self.claim.ttl() / 3).min(NET).mul_f64(0.8 + 0.2 * random());
         lapse.min(keep).max(Duration::from_millis(1))
     }
 

@@ -150,12 +150,7 @@ impl Guard {
     /// # }
     /// ```
     pub async fn lost(&self) {
-        let mut waits: Vec<_> = self.lives.iter().map(|life| Box::pin(life.lost())).collect();
-        std::future::poll_fn(|cx| {
-            let lost = waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready());
-            if lost { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
+        self.lives.lost().await;
     }
 
     /// Runs a critical section and releases the lock: on `Ok`, on `Err`, in a panic, and when this future is

@@ -124,7 +124,7 @@ impl Life {
     /// Ends it as lost, once: the keeper releases what may be left in the store.
     pub(crate) fn lose(&self) {
         if let Some(parting) = self.end() {
-            observe::lost(&self.keeper.profile, &self.claim, self.token);
+            self.report_loss();
             let _ = self.lost.set(());
             drop(parting);
         }
@@ -132,7 +132,12 @@ impl Life {
 
     /// Ends it without waiting; a cooldown lasts until `keep_until`.
     pub(crate) fn leave(&self, keep_until: Option<Moment>) {
-        drop(self.end().map(|parting| self.cooled(parting, keep_until)));
+        if let Some(parting) = self.end() {
+            if self.lapsed() {
+                self.report_loss();
+            }
+            drop(self.cooled(parting, keep_until));
+        }
     }
 
     /// Ends it and waits for the store to confirm, at most until `until`; a cooldown lasts until `keep_until`.
@@ -142,16 +147,18 @@ impl Life {
         let release = async {
             let Some(parting) = self.end() else { return Err(lost()) };
             let mut parting = self.cooled(parting, keep_until);
-            if self.lapsed() {
-                return Err(lost()); // dropping the parting releases what is left
+            // Past its deadline there is nothing to confirm: dropping the parting releases what is left.
+            if !self.lapsed() {
+                match parting.confirm(until).await? {
+                    Ownership::Held { .. } => return Ok(()),
+                    // An earlier request may have removed it although its answer was lost; before the deadline
+                    // nobody else can have.
+                    Ownership::Lost if parting.unclear() && !self.lapsed() => return Ok(()),
+                    Ownership::Lost => {}
+                }
             }
-            match parting.confirm(until).await? {
-                Ownership::Held { .. } => Ok(()),
-                // An earlier request may have removed it although its answer was lost; before the deadline
-                // nobody else can have.
-                Ownership::Lost if parting.unclear() && !self.lapsed() => Ok(()),
-                Ownership::Lost => Err(lost()),
-            }
+            self.report_loss();
+            Err(lost())
         };
         let explain =
             |error: Error| error.in_operation("release", self.claim.keys(), self.keeper.profile.name);
@@ -166,6 +173,10 @@ impl Life {
         self.keeper.forget(self);
         observe::ended(&self.keeper.profile, self.granted.elapsed());
         Some(Parting::new(&self.keeper, &self.claim))
+    }
+
+    fn report_loss(&self) {
+        observe::lost(&self.keeper.profile, &self.claim, self.token);
     }
 
     /// A cooldown applies to every end but loss.

@@ -50,6 +50,8 @@ struct Queues {
 struct Entry {
     claim: Claim,
     expires: Moment,
+    /// What a release kept: nobody's claim any more.
+    remnant: bool,
 }
 
 impl Memory {
@@ -112,7 +114,7 @@ impl Queues {
         }
         self.owners.insert(claim.owner(), self.last);
         self.lapses.insert((expires, self.last));
-        self.claims.insert(self.last, Entry { claim: claim.clone(), expires });
+        self.claims.insert(self.last, Entry { claim: claim.clone(), expires, remnant: false });
         self.last
     }
 
@@ -151,10 +153,10 @@ impl Queues {
             .map(|other| (other, &self.claims[&other]))
     }
 
-    /// Whether there is room on a key behind those ahead of `number`, if `without` were not there.
-    fn has_room(&self, key: &Key, mode: Mode, number: u64, without: Option<u64>) -> bool {
+    /// Whether there is room on a key behind those ahead of `number` that count.
+    fn has_room(&self, key: &Key, mode: Mode, number: u64, counts: impl Fn(u64, &Entry) -> bool) -> bool {
         let mut room = Room::default();
-        for (_, entry) in self.ahead(key, number).filter(|(other, _)| Some(*other) != without) {
+        for (_, entry) in self.ahead(key, number).filter(|(other, entry)| counts(*other, entry)) {
             // Behind one that has no room nobody has any: a long queue costs no more than its holders.
             if !room.fits(entry.claim.mode()) {
                 return false;
@@ -164,23 +166,27 @@ impl Queues {
         room.fits(mode)
     }
 
-    fn fits(&self, claim: &Claim, number: u64, without: Option<u64>) -> bool {
-        claim.keys().iter().all(|key| self.has_room(key, claim.mode(), number, without))
+    fn fits(&self, claim: &Claim, number: u64, counts: impl Fn(u64, &Entry) -> bool) -> bool {
+        claim.keys().iter().all(|key| self.has_room(key, claim.mode(), number, &counts))
     }
 
     /// When the first claim ahead lapses on a key that has no room.
     fn first_lapse(&self, claim: &Claim, number: u64) -> Option<Moment> {
-        let full = claim.keys().iter().filter(|key| !self.has_room(key, claim.mode(), number, None));
+        let full = claim.keys().iter().filter(|key| !self.has_room(key, claim.mode(), number, |_, _| true));
         full.flat_map(|key| self.ahead(key, number)).map(|(_, entry)| entry.expires).min()
     }
 
-    /// The claims whose turn it is once `number` is gone, and not before.
+    /// The claims whose turn it is once `number` is gone, and not before. Remnants count as gone: they lapse by
+    /// themselves, and only a look tells when.
     fn next(&self, number: u64) -> impl Iterator<Item = &Claim> {
         let queues = self.claims[&number].claim.keys().iter().filter_map(|key| self.keys.get(key));
         let behind: BTreeSet<_> = queues.flatten().copied().filter(|other| *other > number).collect();
         let turn = move |other: &u64| {
-            let claim = &self.claims[other].claim;
-            !self.fits(claim, *other, None) && self.fits(claim, *other, Some(number))
+            let Entry { claim, remnant, .. } = &self.claims[other];
+            let without = |ahead, entry: &Entry| ahead != number && !entry.remnant;
+            !remnant
+                && !self.fits(claim, *other, |_, entry| !entry.remnant)
+                && self.fits(claim, *other, without)
         };
         behind.into_iter().filter(turn).map(|other| &self.claims[&other].claim)
     }
@@ -198,7 +204,7 @@ impl Backend for Memory {
         let mut queues = self.queues(now);
         let expires = now + claim.ttl();
         let arrived = queues.owners.get(&claim.owner()).copied();
-        let fits = queues.fits(claim, arrived.unwrap_or(u64::MAX), None);
+        let fits = queues.fits(claim, arrived.unwrap_or(u64::MAX), |_, _| true);
         let number = match arrived {
             Some(number) => {
                 queues.expire(number, expires);
@@ -235,6 +241,9 @@ impl Backend for Memory {
         } else {
             queues.expire(number, now + keep);
             queues.owners.remove(&claim.owner());
+            if let Some(entry) = queues.claims.get_mut(&number) {
+                entry.remnant = true;
+            }
         }
         Ok(Ownership::held(keep))
     }

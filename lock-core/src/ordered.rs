@@ -1,14 +1,16 @@
 //! What a guard holds: one claim, or, on a store that takes one key at a time, one for each key in key order,
 //! so that two who want the same keys cannot deadlock.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::acquire::{Limit, Order, obtain};
 use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::life::Life;
-use crate::{ErrorKind, Result, Token};
+use crate::{Error, ErrorKind, Result, Token};
 
 /// The lives of one grant. Dropped, they are released in the background, the last one first.
 #[derive(Debug)]
@@ -20,28 +22,58 @@ pub(crate) struct Lives {
 
 impl Lives {
     /// Obtains all keys of an order; `None` when one was refused and the limit has passed. What was taken by then
-    /// is released.
+    /// is released. One that is lost while another is waited for is no grant: all are asked for again.
     pub(crate) async fn obtain(
         keeper: &Arc<Keeper>,
         order: &Order,
         hold: Duration,
         limit: Limit,
     ) -> Result<Option<Self>> {
-        let mut lives = Self { lives: Vec::with_capacity(1), keep_until: None };
+        loop {
+            let mut lives = Self { lives: Vec::with_capacity(1), keep_until: None };
+            let taken = lives.take(keeper, order, limit).await?;
+            if taken && lives.iter().all(|life| life.is_held()) {
+                lives.keep_until = (!hold.is_zero()).then(|| Moment::now() + hold);
+                return Ok(Some(lives));
+            }
+            match lives.release(limit.grace()).await {
+                Err(error) if error.kind() != ErrorKind::Lost => return Err(error),
+                // Nothing is held: that is what a refusal says.
+                _ if !taken => return Ok(None),
+                _ if matches!(limit, Limit::Skip) => {
+                    let message = "a key was lost before the others were taken";
+                    return Err(Error::new(ErrorKind::Unavailable, message));
+                }
+                _ if limit.passed() => return Ok(None),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes all keys, in one step if the store can; false when one was refused. Stops when one is lost.
+    async fn take(&mut self, keeper: &Arc<Keeper>, order: &Order, limit: Limit) -> Result<bool> {
         let several = order.keys.len() > 1;
         let steps = if several && !keeper.profile.several { order.one_by_one() } else { vec![order.clone()] };
         for step in &steps {
-            let Some(life) = obtain(keeper, step, limit).await? else {
-                return match lives.release(limit.grace()).await {
-                    Err(error) if error.kind() != ErrorKind::Lost => Err(error),
-                    // Nothing is held: that is what a refusal says.
-                    _ => Ok(None),
-                };
+            let life = tokio::select! {
+                biased;
+                life = obtain(keeper, step, limit) => life?,
+                () = self.lost() => return Ok(true),
             };
-            lives.lives.push(life);
+            let Some(life) = life else { return Ok(false) };
+            self.lives.push(life);
         }
-        lives.keep_until = (!hold.is_zero()).then(|| Moment::now() + hold);
-        Ok(Some(lives))
+        Ok(true)
+    }
+
+    /// Completes when one of them is lost.
+    pub(crate) async fn lost(&self) {
+        let mut waits: Vec<_> = self.iter().map(|life| Box::pin(life.lost())).collect();
+        poll_fn(|cx| {
+            let lost = waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready());
+            if lost { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// The greatest of its tokens.
