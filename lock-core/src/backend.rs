@@ -32,7 +32,7 @@ use crate::{Claim, Profile, Result, Token, Wakeups};
 ///
 /// # The laws
 ///
-/// Each has cases of the same name in the conformance suite.
+/// The conformance suite has cases for each.
 ///
 /// 1. **All or nothing.** A claim is granted on all its keys or on none, and it arrives on all of them at once.
 /// 2. **Asking twice is asking once.** A holder asking again gets the same token; a waiter keeps its place. Both
@@ -46,16 +46,16 @@ use crate::{Claim, Profile, Result, Token, Wakeups};
 /// 6. **Skip leaves nothing.** A claim that does not [wait](Claim::waits) and is refused writes nothing. It is
 ///    refused by whoever is ahead and unlapsed, holding or queued, as any newcomer would be; when only lapsed
 ///    claims remain it is granted. No look ever lengthens another claim's expiry, and it shortens only one that
-///    lies further ahead than that claim's own ttl (a clock was set back), to that ttl.
+///    lies further ahead than that claim's own ttl, or a remnant's than its `keep` (a clock was set back), to that.
 /// 7. **Tokens grow.** A token is greater than that of every earlier grant of the key that conflicts with it, and
-///    never issued twice: across holders, expiries, crashes and restarts. It is at least the store's wall clock,
-///    in µs since 1970, of when its counter was started or started again, so that it also outgrows what a store
-///    lost; it stays below [`Token::LIMIT`]. The counter is kept per store or per fixed bucket: no key leaves an
-///    entry for ever.
+///    no two claims of a store have the same: across holders, expiries, crashes and restarts. It is at least the
+///    store's wall clock, in µs since 1970, of when its counter was started or started again, so that it also
+///    outgrows what a store lost; it stays below [`Token::LIMIT`]. The counter is kept per store, or per fixed
+///    bucket of keys where a store takes one key at a time: no key leaves an entry for ever.
 /// 8. **No resurrection.** Renew never creates a claim and never changes a token.
 /// 9. **No ring is missed.** The stream of [`wakeups`](Self::wakeups) delivers every ring that was due since the
-///    look that said `Busy`; one that cannot promise it (a reconnect, a fresh watch) *begins with* a ring. Extra
-///    rings do no harm.
+///    look that said `Busy`; one that cannot promise it (a reconnect, a fresh watch) *begins with* a ring. So a client
+///    listens before its look queues a claim, or begins with a ring. Extra rings do no harm.
 /// 10. **Futures may be dropped** at any await. Nothing leaks past the ttl, whether or not the store acted.
 /// 11. **First come, first served**, among claims that wait. A dead waiter delays the others by at most its ttl.
 /// 12. **Unknown is an error.** `Granted`, `Busy`, `Held` and `Lost` are facts. If it is not certain that the
@@ -64,9 +64,9 @@ use crate::{Claim, Profile, Result, Token, Wakeups};
 ///
 /// **Who is rung**: every waiting claim whose turn it is because of a release, of a held *or* of a queued claim,
 /// and nobody else. "Its turn" means room on all its keys without the released claim, and not with it: the next
-/// exclusive claim, all shared ones that now fit, or one permit for the one freed. A release that keeps rings the
-/// same claims, although the remnant still blocks them: they look, and learn when it lapses. A lapse rings nobody:
-/// [`Busy::retry_after`] finds it.
+/// exclusive claim, all shared ones that now fit, or one permit for the one freed. Remnants, of this release and of
+/// earlier ones, count as gone when this is decided, although they still block: whoever waits for nothing else looks,
+/// and learns when they lapse. A lapse rings nobody: [`Busy::retry_after`] finds it.
 ///
 /// # Examples
 ///
@@ -212,8 +212,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Rings when it is worth looking again. Asked for after a look that said `Busy`.
     ///
     /// The stream belongs to this client: it ends, or begins anew with a ring, when the client's connection does.
-    /// The default rings once and ends, which means: poll. [`Bells`](crate::Bells) is the board that a pushing
-    /// backend needs.
+    /// The default rings once and ends, which means: poll; a backend that keeps it says
+    /// [`polled`](Profile::polled). [`Bells`](crate::Bells) is the board that a pushing backend needs.
     ///
     /// # Errors
     ///
@@ -249,11 +249,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// It shares what this one keeps in memory (bells, leases), but not its connections: the core renews through
     /// it on a thread of its own, so that a blocked executor starves no renewal. A backend whose I/O no runtime
-    /// drives returns itself.
+    /// drives returns itself; so does one that cannot connect again (made from somebody else's connection): it is then
+    /// renewed by way of the caller's runtime, and its README says so.
     ///
     /// # Errors
     ///
-    /// Any; the core tries again when it next needs it.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) while the store cannot be reached. Until this succeeds nothing
+    /// is renewed, nor released in the background; the core tries again.
     ///
     /// # Cancel safety
     ///
@@ -358,7 +360,8 @@ impl Grant {
 pub struct Busy {
     /// When to look again if nothing rings: until the first lapse, if none is renewed, among the claims ahead that
     /// conflict. All of them count, not the one just ahead alone: that one may leave, which rings nobody while a
-    /// dead one before it has not lapsed. This is what finds a dead holder. Too early costs a look.
+    /// dead one before it has not lapsed. This is what finds a dead holder. Too early costs a look; where it is not
+    /// known, say the claim's own ttl.
     pub retry_after: Duration,
 }
 

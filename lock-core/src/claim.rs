@@ -57,8 +57,8 @@ impl fmt::Debug for Owner {
 
 /// One request for 1 to 32 distinct keys, made before any I/O.
 ///
-/// A claim is what a store holds or queues. Everything that a store needs to renew or release it is in here,
-/// so that another client, or another process, could do it.
+/// A claim is what a store holds or queues. Everything that a store needs to renew or release it is in here or in
+/// the store, so that any client can do it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -140,7 +140,7 @@ impl Claim {
             keys,
             mode,
             owner: Owner(owner.try_into().expect("split at 16")),
-            tag: u64::from_be_bytes(tag.try_into().expect("the other 8 of 24")),
+            tag: u64::from_be_bytes(tag.try_into().expect("the other 8 of 24")) >> 1,
             ttl: whole_millis(ttl),
             waits: false,
             label: String::new(),
@@ -227,7 +227,8 @@ impl Claim {
 
     /// A public random number that stands for the claim where the owner must not: in a wake-up, in a log.
     ///
-    /// Two claims share one about once in 2^64; then each hears the other's rings, which does no harm.
+    /// Two claims share one about once in 2^63; then each hears the other's rings, which does no harm. It has 63 bits,
+    /// for stores with signed integers; Lua and JSON round numbers above 2^53, so give it to them as text.
     ///
     /// ```
     /// # use lock_core::{Claim, Mode};

@@ -120,6 +120,28 @@ impl Error {
         self.0.kind
     }
 
+    /// What was being done, as `acquire` or `open`; `None` if that is not known.
+    ///
+    /// ```
+    /// # use lock_core::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::Backend, "disk full").in_operation("open", &[], "sqlite");
+    /// assert_eq!(error.operation(), Some("open"));
+    /// ```
+    pub fn operation(&self) -> Option<&'static str> {
+        self.0.context.as_ref().map(|context| context.operation)
+    }
+
+    /// The store's name; `None` if that is not known.
+    ///
+    /// ```
+    /// # use lock_core::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::Backend, "disk full").in_operation("open", &[], "sqlite");
+    /// assert_eq!(error.backend(), Some("sqlite"));
+    /// ```
+    pub fn backend(&self) -> Option<&'static str> {
+        self.0.context.as_ref().map(|context| context.backend)
+    }
+
     /// The keys it is about; empty if it is about none.
     ///
     /// ```

@@ -132,6 +132,9 @@ impl Locker {
     /// Waits until releases that are still under way in the background have ended: those of dropped guards and
     /// dropped waits. Call it before the process exits, lest others wait for a ttl. Guards that are alive stay so.
     ///
+    /// On a store that does not answer this takes up to a ttl: give it a limit of your own. A wait that was dropped with
+    /// its request under way counts until the runtime it was made on has driven that to its end.
+    ///
     /// # Cancel safety
     ///
     /// The releases go on.

@@ -29,7 +29,8 @@ pub struct Profile {
     pub several: bool,
     /// Grants in the order of arrival.
     pub fair: bool,
-    /// Rings when there is something to see. Otherwise the core polls.
+    /// Rings when there is something to see. Otherwise, as with the default of
+    /// [`wakeups`](crate::Backend::wakeups), the core polls.
     pub pushed: bool,
     /// The shortest ttl it keeps; the core rounds shorter ones up to it.
     pub min_ttl: Duration,

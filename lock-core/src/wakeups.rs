@@ -112,7 +112,8 @@ impl Stream for Wakeups {
 /// The board on which one client of a store hangs a bell for each claim that waits.
 ///
 /// A ring that comes before its bell hangs is kept for it, so [`hang`](Self::hang) may be called after the look
-/// that said busy and still miss nothing. Cheap to clone; clones are the same board, and a
+/// that said busy and still miss nothing, if the client has listened since before that look; one that begins to listen
+/// later calls [`ring_all`](Self::ring_all) once it does. Cheap to clone; clones are the same board, and a
 /// [fork](crate::Backend::fork) of a client shares it.
 ///
 /// ```
