@@ -14,7 +14,7 @@ CREATE TABLE lock_claims (
     expires INTEGER NOT NULL,
     keys    TEXT    NOT NULL,           -- joined by line feeds, which no key contains
     tag     INTEGER NOT NULL,           -- what a ring carries
-    bell    TEXT    NOT NULL,           -- the client to ring
+    bell    TEXT    NOT NULL,           -- the client to ring; none for what a cooldown keeps
     label   TEXT    NOT NULL,
     arrived INTEGER NOT NULL            -- microseconds since 1970, for people
 ) STRICT, WITHOUT ROWID;

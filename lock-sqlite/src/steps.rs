@@ -9,7 +9,7 @@ use crate::clock::{nanos, wall_micros};
 use crate::turns::Turn;
 
 /// What stands on a key ahead of a number.
-const QUEUE: &str = "SELECT q.number, q.mode, q.owner, c.expires
+const QUEUE: &str = "SELECT q.number, q.mode, q.owner, c.expires, c.bell = ''
     FROM lock_queue q JOIN lock_claims c USING (owner)
     WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number";
 
@@ -29,11 +29,19 @@ pub(crate) struct Queued {
     pub(crate) mode: Mode,
     pub(crate) owner: Vec<u8>,
     pub(crate) expires: i64,
+    /// What a release kept: nobody's claim any more.
+    pub(crate) remnant: bool,
 }
 
 impl Queued {
     fn read(row: &Row<'_>) -> Result<Self> {
-        Ok(Self { number: row.get(0)?, mode: mode(row.get(1)?), owner: row.get(2)?, expires: row.get(3)? })
+        Ok(Self {
+            number: row.get(0)?,
+            mode: mode(row.get(1)?),
+            owner: row.get(2)?,
+            expires: row.get(3)?,
+            remnant: row.get(4)?,
+        })
     }
 }
 
@@ -209,8 +217,7 @@ impl Steps<'_> {
 
     /// Gives the claim's place to an owner that nobody has.
     fn leave_remnant(&self, claim: &Claim, number: i64, expires: i64) -> Result<()> {
-        let sql =
-            "UPDATE lock_claims SET owner = randomblob(16), expires = ?2 WHERE owner = ?1 RETURNING owner";
+        let sql = "UPDATE lock_claims SET owner = randomblob(16), expires = ?2, bell = '' WHERE owner = ?1 RETURNING owner";
         let mut statement = self.db.prepare_cached(sql)?;
         let nobody: Vec<u8> =
             statement.query_row(params![claim.owner().to_bytes(), expires], |row| row.get(0))?;

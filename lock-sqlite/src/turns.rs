@@ -15,7 +15,8 @@ pub(crate) struct Turn {
 }
 
 impl Steps<'_> {
-    /// The claims whose turn it is once `number` is gone, and not before; oldest first.
+    /// The claims whose turn it is once `number` is gone, and not before; oldest first. What cooldowns keep counts as
+    /// gone: it lapses by itself, and only a look tells when.
     pub(crate) fn turns_without(&self, claim: &Claim, number: i64) -> Result<Vec<Turn>> {
         let mut freed: BTreeMap<(i64, Vec<u8>), Vec<&str>> = BTreeMap::new();
         for key in claim.keys() {
@@ -47,6 +48,9 @@ impl Steps<'_> {
     fn freed_on(&self, key: &str, number: i64) -> Result<Vec<(i64, Vec<u8>)>> {
         let (mut with, mut without, mut freed) = (Room::default(), Room::default(), Vec::new());
         self.walk_unlapsed(key, i64::MAX, |queued| {
+            if queued.remnant {
+                return true;
+            }
             if queued.number == number {
                 with.add(queued.mode);
                 return true;
@@ -66,7 +70,7 @@ impl Steps<'_> {
     fn fits_without(&self, key: &str, mode: Mode, behind: i64, without: i64) -> Result<bool> {
         let mut room = Room::default();
         self.walk_unlapsed(key, behind, |queued| {
-            if queued.number != without {
+            if queued.number != without && !queued.remnant {
                 room.add(queued.mode);
             }
             room.fits(mode)

@@ -38,7 +38,7 @@ impl Model {
     pub(super) fn acquire(&mut self, claim: &Claim, now: i64, found: Attempt, at: &str) {
         let place = self.find(claim, now);
         let number = place.map_or(i64::MAX, |n| self.claims[n].number);
-        let fits = self.fits(claim, number, now, None);
+        let fits = self.fits(claim, number, now, |_| true);
         let full = now + nanos(claim.ttl());
         let mut token = number;
         match place {
@@ -83,8 +83,9 @@ impl Model {
             let (claim, behind) = (&entry.claim, entry.number);
             entry.expires > now
                 && behind != number
-                && !self.fits(claim, behind, now, None)
-                && self.fits(claim, behind, now, Some(number))
+                && !entry.remnant
+                && !self.fits(claim, behind, now, |ahead| !ahead.remnant)
+                && self.fits(claim, behind, now, |ahead| !ahead.remnant && ahead.number != number)
         };
         let turns = self.claims.iter().filter(turn).map(|entry| entry.claim.tag()).collect();
         if keep.is_zero() {
@@ -102,11 +103,11 @@ impl Model {
         self.claims.iter().position(found)
     }
 
-    fn fits(&self, claim: &Claim, number: i64, now: i64, without: Option<i64>) -> bool {
+    fn fits(&self, claim: &Claim, number: i64, now: i64, counts: impl Fn(&Entry) -> bool) -> bool {
         claim.keys().iter().all(|key| {
             let mut room = Room::default();
             for entry in self.claims.iter().filter(|entry| entry.number < number && entry.expires > now) {
-                if Some(entry.number) != without && entry.claim.keys().contains(key) {
+                if counts(entry) && entry.claim.keys().contains(key) {
                     room.add(entry.claim.mode());
                 }
             }
@@ -117,7 +118,7 @@ impl Model {
     /// When there is room if nobody renews or leaves.
     fn free_at(&self, claim: &Claim, number: i64, now: i64) -> i64 {
         let mut lapses: Vec<_> = self.claims.iter().map(|entry| entry.expires).collect();
-        lapses.retain(|at| *at > now && self.fits(claim, number, *at, None));
+        lapses.retain(|at| *at > now && self.fits(claim, number, *at, |_| true));
         lapses.into_iter().min().expect("in the end there is room")
     }
 }
