@@ -247,8 +247,14 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         &["remnants::nobody_owns_what_is_kept", "remnants::the_owner_waits_for_what_is_kept_as_anybody"],
     ),
     (Model(RemnantOfAPlaceIsNotKept), &["remnants::a_place_can_be_kept"]),
-    (Model(NobodyIsRung), &[]),
-    (Model(OneIsRung), &["rwlock::a_writer_does_not_starve_among_readers"]),
+    (Model(NobodyIsRung), &["rings::a_release_rings_the_next"]),
+    (
+        Model(OneIsRung),
+        &[
+            "rings::a_release_rings_every_reader_that_now_fits",
+            "rwlock::a_writer_does_not_starve_among_readers",
+        ],
+    ),
     (
         Model(AllBehindAreRung),
         &[
