@@ -258,6 +258,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if let (Some(request), Some(parting)) = (self.request.take(), self.parting.take()) {
             let orphan = Orphan { request, parting, job: self.keeper.job() };
+            #[expect(clippy::disallowed_methods, reason = "`close` waits for its job")]
             drop(self.runtime.spawn(orphan.run(self.claim.ttl())));
         }
     }

@@ -108,6 +108,7 @@ impl Keeper {
             Some(_) => self.wake.notify_one(),
             None => {
                 schedule.wakes = Some(at);
+                #[expect(clippy::disallowed_methods, reason = "the one task a store")]
                 drop(self.runtime.spawn(keep(Arc::downgrade(self), self.wake.clone())));
             }
         }
@@ -138,6 +139,7 @@ impl Keeper {
     /// Runs a job in the background; [`close`](Self::close) waits for it.
     pub(crate) fn spawn(self: &Arc<Self>, job: impl Future<Output = ()> + Send + 'static) {
         let counted = self.job();
+        #[expect(clippy::disallowed_methods, reason = "`close` waits for it")]
         drop(self.runtime.spawn(async move {
             job.await;
             drop(counted);
@@ -178,6 +180,7 @@ impl Keeper {
         over.iter().for_each(|life| life.lose());
         let renewing: Vec<_> = alive.into_iter().filter(|life| life.renews()).collect();
         for batch in renewing.chunks(BATCH) {
+            #[expect(clippy::disallowed_methods, reason = "a batch has its patience, and then ends")]
             drop(self.runtime.spawn(renew(self.clone(), batch.to_vec())));
         }
         wakes
