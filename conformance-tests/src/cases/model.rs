@@ -1,4 +1,4 @@
-//! Random queues: the store agrees with the model of the design for every claim, at every step.
+//! Random queues: the store agrees with the model in `Backend`'s docs for every claim, at every step.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The B rows: a bot must not trade twice inside its cooldown.
+//! `b1` to `b5`: a bot must not trade twice inside its cooldown.
 
 use std::time::Duration;
 

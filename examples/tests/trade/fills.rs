@@ -1,4 +1,4 @@
-//! The T rows: an order is filled, and its fill arrives twice.
+//! `t1` to `t6`: an order is filled, and its fill arrives twice.
 
 use std::time::Duration;
 

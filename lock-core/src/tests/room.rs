@@ -1,4 +1,4 @@
-//! The rule against a model that is written as the design says it, over every short queue.
+//! The rule against a model that is written as `Backend`'s docs say it, over every short queue.
 
 use super::*;
 use crate::Room;
