@@ -17,7 +17,10 @@ impl Sqlite {
                 "opened before a fork(): a database connection does not survive one; open the file anew";
             return Err(Error::new(ErrorKind::Backend, message));
         }
-        self.client.desk.call(call).await
+        match self.lone {
+            true => self.client.desk.call(call).await,
+            false => self.client.desk.leave(call).await,
+        }
     }
 }
 
@@ -54,20 +57,42 @@ impl Backend for Sqlite {
         Ok(self.client.bells.hang(claim))
     }
 
-    /// The writer thread drives the I/O, no runtime does.
+    /// The writer thread drives the I/O, no runtime does; and nothing is done on the fork's.
     async fn fork(&self) -> Result<Arc<dyn Backend>> {
-        Ok(Arc::new(self.clone()))
+        Ok(Arc::new(Self { client: self.client.clone(), lone: false }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::Arc;
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use lock_core::{Backend, Claim, Error, ErrorKind, Mode};
+    use rstest::rstest;
 
     use crate::Sqlite;
+
+    /// An executor may do it itself, the keeper's one thread must not.
+    #[rstest]
+    #[case::of_a_handle(false)]
+    #[case::of_its_fork(true)]
+    #[tokio::test]
+    async fn a_lone_call_is_done_at_first_poll_unless_of_a_fork(#[case] forked: bool) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Sqlite::open(directory.path().join("locks.db")).await.expect("it opens");
+        let claim = Claim::new("a", Mode::Exclusive, Duration::from_secs(600)).expect("valid");
+        store.renew(&[Arc::new(claim.clone())]).await;
+        let store = if forked { store.fork().await.expect("a fork") } else { Arc::new(store) };
+        let mut acquire = pin!(store.acquire(&claim));
+        let polled = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled.is_pending(), forked);
+        if forked {
+            acquire.await.expect("an attempt");
+        }
+    }
 
     #[tokio::test]
     async fn what_was_opened_before_a_fork_is_refused_after_it() {
@@ -75,7 +100,7 @@ mod tests {
         let store = Sqlite::open(directory.path().join("locks.db")).await.expect("it opens");
         let mut client = Arc::into_inner(store.client).expect("the only handle");
         client.process += 1;
-        let store = Sqlite { client: Arc::new(client) };
+        let store = Sqlite { client: Arc::new(client), lone: true };
 
         let claim = Claim::new("a", Mode::Exclusive, Duration::from_secs(30)).expect("valid");
         let refused = |error: Error| {

@@ -21,6 +21,8 @@ const PATIENT: i64 = 5_000_000_000;
 pub(crate) enum Patience {
     /// Not at all: the caller has better things to do.
     None,
+    /// About 50 ms: the others wait meanwhile.
+    Little,
     /// About five seconds.
     Some,
 }
@@ -67,13 +69,18 @@ fn connect(path: &Path, full_sync: bool) -> Result<Connection> {
 }
 
 /// Waits for another process's transaction: they take microseconds, so look again soon, and never less often than those
-/// who came later. Gives up after about five seconds.
+/// who came later.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one wait of this crate, on its own thread: SQLite has no queue"
 )]
 fn wait_for_writer(tries: i32) -> bool {
-    if PATIENCE.get() == Patience::None {
+    let most = match PATIENCE.get() {
+        Patience::None => 0,
+        Patience::Little => 140,
+        Patience::Some => 9_000,
+    };
+    if tries >= most {
         return false;
     }
     match tries {
@@ -81,7 +88,7 @@ fn wait_for_writer(tries: i32) -> bool {
         4..40 => thread::sleep(Duration::from_micros(50)),
         _ => thread::sleep(Duration::from_micros(500)),
     }
-    tries < 9_000
+    true
 }
 
 /// Makes the tables if there are none; answers their version.

@@ -19,6 +19,9 @@ const SWEEP: i64 = 10_000_000_000;
 /// SQLite's own default of 1,000 pages.
 const CHECKPOINT: usize = 256;
 
+/// With how many frames (pages of 4 KiB) the write-ahead log is made to begin anew, though others have to wait for it.
+const LONGEST: i64 = if cfg!(test) { 2_000 } else { 16_384 };
+
 /// A transaction that failed, and where: that says what may have happened.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -100,9 +103,11 @@ impl File {
         Error::new(ErrorKind::Unavailable, message).with_source(explained)
     }
 
-    /// Whether a transaction takes no longer than a write to the page cache: no flush is due.
+    /// Whether a transaction usually takes no longer than a write to the page cache. The first one after a checkpoint
+    /// flushes, because it begins the log anew. After another process's checkpoint, which shows only in the
+    /// transaction, any of them may.
     pub(crate) fn is_quick(&self) -> bool {
-        !self.full_sync && self.open.is_some() && !self.is_due()
+        !self.full_sync && self.open.is_some() && self.written > 0 && !self.is_due()
     }
 
     /// Whether the write-ahead log has grown enough for a checkpoint.
@@ -113,11 +118,16 @@ impl File {
     /// Copies the write-ahead log into the database. Flushing takes milliseconds, so it is the thread's and never a
     /// caller's.
     pub(crate) fn checkpoint(&mut self) {
-        if let Some(open) = &self.open {
-            // What it cannot copy now, because others read or the disk is full, the next one does.
-            let _ = open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            self.written = 0;
+        let Some(open) = &self.open else { return };
+        // What it cannot copy now, because others read or the disk is full, the next one does.
+        let frames = open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+        // The log begins anew only if nobody wrote to it while it was copied: where others always do, keep them off.
+        // That keeps them off also while it waits for those who read, so not for long.
+        if frames.is_ok_and(|frames| frames > LONGEST) {
+            PATIENCE.set(Patience::Little);
+            let _ = open.db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
         }
+        self.written = 0;
     }
 
     #[cfg(test)]

@@ -45,6 +45,9 @@ use writer::Desk;
 #[derive(Clone)]
 pub struct Sqlite {
     client: Arc<Client>,
+    /// Whether a caller who is alone does its call itself. Not in a fork: a flush there would hold up whatever else the
+    /// keeper's one thread looks after.
+    lone: bool,
 }
 
 struct Client {
@@ -165,7 +168,8 @@ impl Options {
             Ok((file, pipe.map_err(|error| no_pipe(&to_open, error))?))
         };
         let desk = Desk::open(open, bells.clone()).await?;
-        Ok(Sqlite { client: Arc::new(Client { path, desk, bells, process: std::process::id() }) })
+        let client = Client { path, desk, bells, process: std::process::id() };
+        Ok(Sqlite { client: Arc::new(client), lone: true })
     }
 }
 

@@ -87,7 +87,11 @@ impl Pipes {
         match open_to_ring(&path) {
             Ok(mut pipe) => drop(pipe.write(&tag.to_be_bytes())),
             Err(error) if is_dead(&error) => drop(fs::remove_file(&path)),
-            Err(error) => tracing::debug!(%error, client, "could not ring"),
+            // It went in good order.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.directory.exists() => {}
+            Err(error) => {
+                tracing::warn!(%error, client, "could not ring; its claim looks by itself, but later")
+            }
         }
     }
 

@@ -80,9 +80,14 @@ impl Desk {
 
     /// Has a call done: here and now if the caller is alone, else together with what others want.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer> {
-        if let Some(answer) = self.writer.try_now(&call) {
-            return answer;
+        match self.writer.try_now(&call) {
+            Some(answer) => answer,
+            None => self.leave(call).await,
         }
+    }
+
+    /// Leaves a call to the thread.
+    pub(crate) async fn leave(&self, call: Call) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
         self.queue.send(Job { call, reply }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
@@ -96,7 +101,7 @@ fn gone() -> Error {
 
 impl Writer {
     /// Saves a lone caller two thread switches, many times the cost of the step itself. `None` leaves it to the
-    /// thread: what could block for longer than a write to the page cache, and what could share a transaction.
+    /// thread: what is likely to block for longer than a write to the page cache, and what could share a transaction.
     fn try_now(&self, call: &Call) -> Option<Result<Answer>> {
         if matches!(call, Call::Renew(_)) || !self.alone() {
             return None;

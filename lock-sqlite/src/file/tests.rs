@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::{File, Stage};
-use crate::clock::wall_micros;
+use crate::clock::{monotonic, wall_micros};
 use crate::connection::Patience;
 use crate::scratch::{Scratch, claim};
 
@@ -206,6 +206,80 @@ fn a_file_that_comes_to_be_while_it_is_opened_is_opened_once_more() {
     assert!(!file.is_current(), "there was no file to compare with");
     token(&mut file, &claim("a"));
     assert!(file.is_current());
+}
+
+thread_local! {
+    static READER: RefCell<Option<Connection>> = const { RefCell::new(None) };
+}
+
+fn begin_reading(reader: &Connection) {
+    reader.execute_batch("BEGIN").expect("a transaction");
+    count(reader, "lock_meta");
+}
+
+fn end_reading() {
+    READER.with_borrow(|reader| {
+        let reader = reader.as_ref().expect("a reader");
+        if !reader.is_autocommit() {
+            reader.execute_batch("ROLLBACK").expect("its end");
+        }
+    });
+}
+
+fn pairs(file: &mut File, pairs: usize) {
+    let claim = claim("a");
+    for _ in 0..pairs {
+        token(file, &claim);
+        release(file, &claim).expect("released");
+    }
+}
+
+#[test]
+fn a_log_that_is_never_copied_to_its_end_begins_anew_all_the_same() {
+    let place = Scratch::new();
+    let mut file = open(&place);
+    READER.set(Some(place.plain()));
+    // There is a reader whenever the log is copied, as if others wrote meanwhile; it ends while it is waited for.
+    let note = |event: TraceEvent<'_>| {
+        if matches!(event, TraceEvent::Stmt(statement, _) if statement.sql().contains("RESTART")) {
+            end_reading();
+        }
+    };
+    file.connection().trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note));
+    for _ in 0..20 {
+        READER.with_borrow(|reader| begin_reading(reader.as_ref().expect("a reader")));
+        pairs(&mut file, 200);
+        file.checkpoint();
+        end_reading();
+    }
+    READER.take();
+    let log = place.path.with_extension("db-wal").metadata().expect("a log").len();
+    // What 20 rounds write is 80 MB and more.
+    assert!((1 << 20..32 << 20).contains(&log), "{log} bytes");
+}
+
+#[test]
+fn who_reads_for_long_does_not_hold_up_the_others_for_long() {
+    let place = Scratch::new();
+    let (mut file, reader) = (open(&place), place.plain());
+    begin_reading(&reader);
+    pairs(&mut file, 1_000);
+    let start = monotonic();
+    file.checkpoint();
+    assert!(monotonic() - start < 4_000_000_000, "the usual patience is five seconds");
+    token(&mut file, &claim("b"));
+}
+
+#[test]
+fn the_first_write_after_a_checkpoint_is_not_quick() {
+    let place = Scratch::new();
+    let mut file = open(&place);
+    pairs(&mut file, 1);
+    assert!(file.is_quick());
+    file.checkpoint();
+    assert!(!file.is_quick(), "it begins the log anew");
+    pairs(&mut file, 1);
+    assert!(file.is_quick());
 }
 
 thread_local! {

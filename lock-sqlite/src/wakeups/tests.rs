@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use lock_core::{Bells, Claim, Mode, Wakeups};
@@ -204,4 +205,27 @@ fn what_is_no_pipe_is_not_written_to() {
     client.pipes().ring("02", 7);
     client.pipes().ring("03", 7);
     assert_eq!(fs::read(&file).expect("it is there"), b"unharmed");
+}
+
+/// What is logged at `WARN` or above while `work` is done.
+fn warnings(work: impl FnOnce()) -> String {
+    let (mut log, writer) = std::io::pipe().expect("a pipe");
+    let warnings =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(Mutex::new(writer));
+    tracing::subscriber::with_default(warnings.finish(), work);
+    std::io::read_to_string(&mut log).expect("text")
+}
+
+#[test]
+fn a_ring_that_a_living_client_may_miss_is_warned_of() {
+    let place = Place::new();
+    let client = place.client("01", &Bells::default());
+    let ring = |name: &str| warnings(|| client.pipes().ring(name, 7));
+    dead_pipe(&place.bells.join("0d"));
+    assert_eq!(ring("0d"), "", "nobody reads any more");
+    assert_eq!(ring("0e"), "", "it has gone");
+    fs::write(place.bells.join("02"), "").expect("written");
+    assert!(ring("02").contains("could not ring"));
+    fs::remove_dir_all(&place.bells).expect("removed");
+    assert!(ring("01").contains("could not ring"), "the directory has gone, and all pipes in it");
 }
