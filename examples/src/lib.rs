@@ -12,3 +12,8 @@ pub mod options;
 pub mod table;
 pub mod trade;
 pub mod workers;
+
+/// The program in the README of the repository compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
