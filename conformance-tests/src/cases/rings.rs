@@ -13,6 +13,9 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_queued_claim_that_leaves_rings_the_next, exclusive; needs Pushed, Fair),
     case!(a_writer_that_leaves_the_queue_rings_the_readers_behind_it; needs Pushed, Shared, Fair),
     case!(a_release_that_keeps_rings_though_nobody_gets_in, exclusive; needs Pushed),
+    case!(what_a_reader_kept_does_not_hide_that_the_last_one_left; needs Pushed, Shared, Fair),
+    case!(what_one_key_kept_does_not_hide_that_the_other_is_free, exclusive; needs Pushed, Several),
+    case!(one_that_gives_up_behind_what_was_kept_rings_the_next, exclusive; needs Pushed, Fair),
     case!(a_release_rings_every_reader_that_now_fits; needs Pushed, Shared, Fair),
     case!(a_release_rings_every_permit_that_now_fits; needs Pushed, Permits, Fair),
     case!(the_last_reader_rings_the_writer; needs Pushed, Shared, Fair),
@@ -76,6 +79,51 @@ async fn a_release_that_keeps_rings_though_nobody_gets_in(world: World) {
     held(here.release(&holder, LONG / 2).await);
     rung(&mut bell).await;
     assert!(busy(there.acquire(&waiter).await).retry_after <= LONG / 2 + std::time::Duration::from_secs(1));
+}
+
+/// Remnants count as gone: a writer that waits for nothing else is rung when the last reader leaves, and learns when the
+/// remnant of another lapses.
+async fn what_a_reader_kept_does_not_hide_that_the_last_one_left(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [one, two] = [world.lasting_as(Mode::Shared, &key), world.lasting_as(Mode::Shared, &key)];
+    let writer = world.lasting_as(Mode::Exclusive, &key).queued();
+    granted(here.acquire(&one).await);
+    granted(here.acquire(&two).await);
+    let mut bell = waits(&there, &writer).await;
+    held(here.release(&one, LONG / 2).await);
+    held(here.release(&two, AT_ONCE).await);
+    rung(&mut bell).await;
+    assert!(busy(there.acquire(&writer).await).retry_after <= LONG / 2);
+}
+
+/// Remnants count as gone on every key.
+async fn what_one_key_kept_does_not_hide_that_the_other_is_free(world: World) {
+    let [here, there] = world.clients().await;
+    let [a, b] = world.keys(["a", "b"]);
+    let (first, second, both) = (world.lasting(&a), world.lasting(&b), world.lasting([&a, &b]).queued());
+    granted(here.acquire(&first).await);
+    granted(here.acquire(&second).await);
+    let mut bell = waits(&there, &both).await;
+    held(here.release(&first, LONG / 2).await);
+    held(here.release(&second, AT_ONCE).await);
+    rung(&mut bell).await;
+    assert!(busy(there.acquire(&both).await).retry_after <= LONG / 2);
+}
+
+/// The first behind a remnant gives up: the next one waits for nothing else now, and is told.
+async fn one_that_gives_up_behind_what_was_kept_rings_the_next(world: World) {
+    let [here, there] = world.clients().await;
+    let key = world.key("a");
+    let [first, second] = world.rivals(&key).map(Claim::queued);
+    let holder = world.lasting(&key);
+    granted(here.acquire(&holder).await);
+    busy(here.acquire(&first).await);
+    let mut bell = waits(&there, &second).await;
+    held(here.release(&holder, LONG / 2).await);
+    held(here.release(&first, AT_ONCE).await);
+    rung(&mut bell).await;
+    assert!(busy(there.acquire(&second).await).retry_after <= LONG / 2);
 }
 
 /// A release rings all shared claims that now fit.

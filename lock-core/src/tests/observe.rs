@@ -72,6 +72,26 @@ fn every_outcome_is_counted_by_backend() {
 }
 
 #[test]
+fn a_loss_is_counted_once_whoever_sees_it_first() {
+    let snapshotter = counted(async || {
+        let (store, locks) = gated();
+        let taken_away = locks.lock("a").acquire().await.unwrap();
+        store.next(Method::Release, [Gate::No]);
+        assert_eq!(kind(taken_away.release().await), Some(ErrorKind::Lost));
+        for ends_by_itself in [true, false] {
+            let guard = locks.lock("b").ttl(secs(2)).renewal(false).acquire().await.unwrap();
+            // Past the deadline before the keeper has had its turn.
+            tokio::time::advance(secs(2)).await;
+            match ends_by_itself {
+                true => drop(guard),
+                false => assert_eq!(kind(guard.release().await), Some(ErrorKind::Lost)),
+            }
+        }
+    });
+    assert!(lines(&snapshotter).contains(&"lock_lost_total{backend=gated} 3".to_owned()));
+}
+
+#[test]
 fn errors_are_neither_skips_nor_timeouts() {
     let snapshotter = counted(async || {
         let (store, locks) = gated();

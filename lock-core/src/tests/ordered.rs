@@ -163,3 +163,34 @@ async fn one_lost_on_the_way_is_no_reason_to_fail_a_refusal() {
         "neither is held, and that is what a timeout says"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_lost_while_another_is_waited_for_is_no_grant() {
+    let (store, locks) = one_by_one();
+    let other = locks.lock("b").acquire().await.unwrap();
+    let wait = tokio::spawn(locks.lock(["a", "b"]).acquire());
+    sleep(secs(1)).await;
+    let first =
+        store.calls(Method::Acquire).into_iter().rfind(|call| keys(&[call.clone()]) == ["a"]).unwrap();
+    // Taken away in the store: the next renewal learns of it.
+    store.memory().release(&first.claims[0], Duration::ZERO).await.unwrap();
+    sleep(TTL).await;
+    let asked = store.calls(Method::Acquire);
+    let again = asked.iter().rfind(|call| keys(&[(*call).clone()]) == ["a"]).unwrap();
+    assert_ne!(again.owner(), first.owner(), "asked for again");
+    other.release().await.unwrap();
+    let guard = wait.await.unwrap().unwrap();
+    assert!(guard.is_held());
+    guard.release().await.unwrap();
+    assert!(store.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_lost_while_another_is_asked_for_makes_a_skip_unavailable() {
+    let (store, locks) = one_by_one();
+    store.next(Method::Acquire, [Gate::Ok, Gate::Late(TTL / 2)]);
+    store.next(Method::Renew, [Gate::No]);
+    assert_eq!(kind(locks.lock(["a", "b"]).try_acquire().await), Some(ErrorKind::Unavailable));
+    locks.close().await;
+    assert!(store.is_empty());
+}
