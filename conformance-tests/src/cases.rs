@@ -45,6 +45,11 @@ mod tokens;
 
 /// One thing that every backend has to do: a documented async function whose words are the law it checks. It
 /// panics if the store does otherwise.
+///
+/// ```
+/// let about_tokens: Vec<_> = conformance_tests::all().filter(|case| case.law == "tokens").collect();
+/// assert!(!about_tokens.is_empty());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// The law or theme, as the module is called.
@@ -60,6 +65,12 @@ pub struct Case {
 }
 
 /// What a case may need of a store.
+///
+/// ```
+/// use conformance_tests::{Needs, all};
+/// let over_processes = all().filter(|case| case.needs.contains(&Needs::Processes));
+/// assert!(over_processes.count() > 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Needs {
@@ -78,7 +89,16 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// Why a store cannot run the case; `None` if it can.
+    /// Why a store cannot run the case; `None` if it can. `processes` is whether others reach the store.
+    ///
+    /// ```
+    /// use conformance_tests::Needs;
+    /// use lock_core::{Backend, Memory};
+    ///
+    /// let profile = Memory::new().profile();
+    /// assert_eq!(Needs::Fair.missing(&profile, false), None);
+    /// assert_eq!(Needs::Processes.missing(&profile, false), Some("no other process reaches the store"));
+    /// ```
     pub fn missing(self, profile: &Profile, processes: bool) -> Option<&'static str> {
         let (met, reason) = match self {
             Self::Shared => (profile.shared, "the store has no shared claims"),
@@ -93,6 +113,10 @@ impl Needs {
 }
 
 /// Every case of the suite.
+///
+/// ```
+/// assert!(conformance_tests::all().count() > 100);
+/// ```
 pub fn all() -> impl Iterator<Item = Case> {
     [
         all_or_nothing::CASES,

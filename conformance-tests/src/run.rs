@@ -14,6 +14,21 @@ use crate::{Case, Subject, World, all, helper};
 ///
 /// `start` is called with `None` to start or find the store, and in helper processes with the
 /// [address](Subject::address) of the store that the run started.
+///
+/// ```no_run
+/// # use std::{sync::Arc, time::Duration};
+/// # use lock_core::{Backend, Memory, Result};
+/// # struct InMemory(Memory);
+/// # #[async_trait::async_trait]
+/// # impl conformance_tests::Subject for InMemory {
+/// #     fn name(&self) -> &str { "memory" }
+/// #     fn ttl(&self) -> Duration { Duration::from_secs(1) }
+/// #     async fn client(&self) -> Result<Arc<dyn Backend>> { Ok(Arc::new(self.0.clone())) }
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     conformance_tests::main(|_| InMemory(Memory::new())) // `InMemory` is the one of `Subject`'s example
+/// }
+/// ```
 pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
     if let Some(address) = helper::address() {
         return block_on(helper::serve(Arc::new(start(Some(address)))));

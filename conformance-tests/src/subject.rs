@@ -7,6 +7,29 @@ use async_trait::async_trait;
 use lock_core::{Backend, Result};
 
 /// A store under test: how to reach it, and nothing about what it can do (its profile says that).
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use async_trait::async_trait;
+/// use conformance_tests::Subject;
+/// use lock_core::{Backend, Memory, Result};
+///
+/// struct InMemory(Memory);
+///
+/// #[async_trait]
+/// impl Subject for InMemory {
+///     fn name(&self) -> &str {
+///         "memory"
+///     }
+///     fn ttl(&self) -> Duration {
+///         Duration::from_secs(1)
+///     }
+///     async fn client(&self) -> Result<Arc<dyn Backend>> {
+///         Ok(Arc::new(self.0.clone()))
+///     }
+/// }
+/// # assert_eq!(InMemory(Memory::new()).address(), None);
+/// ```
 #[async_trait]
 pub trait Subject: Send + Sync + 'static {
     /// What the run is called.
@@ -17,17 +40,19 @@ pub trait Subject: Send + Sync + 'static {
     fn ttl(&self) -> Duration;
 
     /// A new client of the store, independent of every other: its own connection, its own memory.
+    ///
+    /// # Errors
+    ///
+    /// Any; the case that asked for it fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// A case that ends early may drop it at any await: leave nothing behind that is in another client's way.
     async fn client(&self) -> Result<Arc<dyn Backend>>;
 
     /// What another process passes to the target's `start` to reach the same store; `None` if no other process
     /// can.
     fn address(&self) -> Option<String> {
         None
-    }
-
-    /// Cuts a client's connections as a network or an administrator would; false if there is none to cut.
-    async fn cut(&self, client: &Arc<dyn Backend>) -> bool {
-        let _ = client;
-        false
     }
 }

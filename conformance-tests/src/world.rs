@@ -10,6 +10,31 @@ use crate::Subject;
 use crate::patience::LONG;
 
 /// What a case works with. Every case has its own, so no key of one is seen by another.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// # use lock_core::{Backend, Memory, Result};
+/// # struct InMemory(Memory);
+/// # #[async_trait::async_trait]
+/// # impl conformance_tests::Subject for InMemory {
+/// #     fn name(&self) -> &str { "memory" }
+/// #     fn ttl(&self) -> Duration { Duration::from_secs(1) }
+/// #     async fn client(&self) -> Result<Arc<dyn Backend>> { Ok(Arc::new(self.0.clone())) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// use conformance_tests::World;
+/// use lock_core::{Attempt, Mode};
+///
+/// let world = World::new(Arc::new(InMemory(Memory::new())), Mode::Exclusive);
+/// let (client, claim) = (world.client().await, world.claim(world.key("a")));
+/// assert!(matches!(client.acquire(&claim).await?, Attempt::Granted(_)));
+///
+/// let locks = world.locker().await;
+/// assert!(world.lock(&locks, world.key("a")).try_acquire().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct World {
     subject: Arc<dyn Subject>,

@@ -11,16 +11,16 @@ use crate::asking::{AT_ONCE, is_free, wins};
 use crate::world::{busy, granted, held};
 
 pub(crate) const CASES: &[Case] = &[
-    case!(every_printable_ascii_byte_makes_a_key_of_its_own),
-    case!(every_printable_ascii_byte_may_come_first),
-    case!(what_a_store_might_treat_specially_is_a_name),
-    case!(letters_that_look_alike_are_different_keys),
-    case!(blanks_are_not_trimmed_or_folded),
-    case!(keys_of_every_length_are_kept_whole),
+    case!(every_printable_ascii_byte_makes_a_key_of_its_own, exclusive),
+    case!(every_printable_ascii_byte_may_come_first, exclusive),
+    case!(what_a_store_might_treat_specially_is_a_name, exclusive),
+    case!(letters_that_look_alike_are_different_keys, exclusive),
+    case!(blanks_are_not_trimmed_or_folded, exclusive),
+    case!(keys_of_every_length_are_kept_whole, exclusive),
     case!(the_shortest_key_is_a_key),
-    case!(a_key_and_what_it_begins_with_are_different_keys),
-    case!(names_that_look_like_numbers_are_different_names),
-    case!(a_list_of_keys_is_not_a_key_with_a_separator; needs Several),
+    case!(a_key_and_what_it_begins_with_are_different_keys, exclusive),
+    case!(names_that_look_like_numbers_are_different_names, exclusive),
+    case!(a_list_of_keys_is_not_a_key_with_a_separator, exclusive; needs Several),
     case!(a_name_with_special_characters_can_be_waited_for, exclusive; needs Fair),
     case!(many_keys_are_as_many_locks),
 ];
