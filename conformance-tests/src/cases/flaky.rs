@@ -1,15 +1,21 @@
-//! A network that loses requests and replies: nobody knows what the store has done, and all comes out right.
+//! Law 12: unknown is an error. A network that loses requests and replies: nobody knows what the store has done, nobody
+//! makes it up, and all comes out right.
+//!
+//! No suite can make a store itself unsure. That its broken connections answer `Unavailable` is for the tests of its own
+//! crate.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{ErrorKind, Guard, Locker};
+use lock_core::{Backend, ErrorKind, Guard, Locker};
 
 use super::keeping::Waiting;
 use super::{Case, case};
+use crate::asking::AT_ONCE;
 use crate::history::History;
 use crate::patience::{LONG, crowd, gets_in, is_free, let_go, within};
+use crate::world::held;
 use crate::{Call, Fate, Flaky, World};
 
 pub(crate) const CASES: &[Case] = &[
@@ -81,8 +87,15 @@ async fn a_grant_whose_reply_was_lost_is_found_again(world: World) {
     nothing_left(&world, &[locks]).await;
 }
 
-/// A skip that was granted without a word says that it does not know, and gives the grant back.
+/// A skip that was granted without a word is `Unavailable`, never `Granted` or `Busy`: to who asks the store, who then
+/// releases it, and to the user of a locker, for whom the grant is given back.
 async fn a_skip_whose_reply_was_lost_leaves_nothing(world: World) {
+    let (store, claim) = (world.client().await, world.lasting(world.key("a")));
+    let flaky = Flaky::new(store.clone(), first(Call::Acquire, Fate::ReplyLost));
+    let error = flaky.acquire(&claim).await.expect_err("the reply was lost");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    held(store.release(&claim, AT_ONCE).await);
+
     let locks = over(&world, first(Call::Acquire, Fate::ReplyLost)).await;
     let error = world.lock(&locks, world.key("a")).try_acquire().await.expect_err("the reply was lost");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
