@@ -64,9 +64,10 @@ use crate::{Claim, Profile, Result, Token, Wakeups};
 ///
 /// **Who is rung**: every waiting claim whose turn it is because of a release, of a held *or* of a queued claim,
 /// and nobody else. "Its turn" means room on all its keys without the released claim, and not with it: the next
-/// exclusive claim, all shared ones that now fit, or one permit for the one freed. Remnants, of this release and of
-/// earlier ones, count as gone when this is decided, although they still block: whoever waits for nothing else looks,
-/// and learns when they lapse. A lapse rings nobody: [`Busy::retry_after`] finds it.
+/// exclusive claim, all shared ones that now fit, or one permit for the one freed. What a release keeps does not
+/// count: it rings the same claims, and they look and learn when the remnant lapses. With earlier remnants this is
+/// decided twice, as they stand and as if they were gone, and either is reason enough. A lapse rings nobody:
+/// [`Busy::retry_after`] finds it.
 ///
 /// # Examples
 ///

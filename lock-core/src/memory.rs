@@ -176,19 +176,20 @@ impl Queues {
         full.flat_map(|key| self.ahead(key, number)).map(|(_, entry)| entry.expires).min()
     }
 
-    /// The claims whose turn it is once `number` is gone, and not before. Remnants count as gone: they lapse by
-    /// themselves, and only a look tells when.
+    /// The claims whose turn it is once `number` is gone, and not before; be it with the remnants that there are, or
+    /// as if those were gone too: they lapse by themselves, and only a look tells when.
     fn next(&self, number: u64) -> impl Iterator<Item = &Claim> {
         let queues = self.claims[&number].claim.keys().iter().filter_map(|key| self.keys.get(key));
         let behind: BTreeSet<_> = queues.flatten().copied().filter(|other| *other > number).collect();
-        let turn = move |other: &u64| {
-            let Entry { claim, remnant, .. } = &self.claims[other];
-            let without = |ahead, entry: &Entry| ahead != number && !entry.remnant;
-            !remnant
-                && !self.fits(claim, *other, |_, entry| !entry.remnant)
-                && self.fits(claim, *other, without)
+        let turn = move |other: &u64, remnants: bool| {
+            let claim = &self.claims[other].claim;
+            let counts = |entry: &Entry| remnants || !entry.remnant;
+            !self.fits(claim, *other, |_, entry| counts(entry))
+                && self.fits(claim, *other, |ahead, entry| ahead != number && counts(entry))
         };
-        behind.into_iter().filter(turn).map(|other| &self.claims[&other].claim)
+        let waits =
+            move |other: &u64| !self.claims[other].remnant && (turn(other, true) || turn(other, false));
+        behind.into_iter().filter(waits).map(|other| &self.claims[&other].claim)
     }
 }
 

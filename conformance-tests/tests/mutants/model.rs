@@ -130,7 +130,11 @@ impl Model {
         let full = claim.keys().iter().filter(|key| !self.room(queue, key, claim, number, None));
         let ahead: Vec<_> = full.flat_map(|key| self.ahead(queue, key, claim, number)).collect();
         let lapses = ahead.iter().map(|entry| entry.expires);
-        let lapse = if self.rule == RetryAfterTheLastLapse { lapses.max() } else { lapses.min() };
+        let lapse = match self.rule {
+            RetryAfterTheLastLapse => lapses.max(),
+            RetryAfterTheEnds => lapses.clone().next().into_iter().chain(lapses.last()).min(),
+            _ => lapses.min(),
+        };
         let lapse = lapse.map_or(Duration::ZERO, |lapse| lapse.saturating_duration_since(now));
         let ahead: HashSet<_> = ahead.iter().map(|entry| entry.number).collect();
         for entry in queue.entries.iter_mut().filter(|entry| ahead.contains(&entry.number)) {
@@ -143,14 +147,21 @@ impl Model {
         Attempt::Busy(Busy::new(if self.rule == RetryAfterTheOwnTtl { claim.ttl() } else { lapse }))
     }
 
-    /// Rings those whose turn it is once an entry is gone, and not before.
+    /// Rings those whose turn it is once an entry is gone, and not before; with the remnants that there are, or as if
+    /// they were gone too.
     fn ring(&self, queue: &Queue, gone: &Entry, keep: Duration) {
         let keys = if self.rule == OneKeyIsRung { &gone.keys[..1] } else { &gone.keys[..] };
+        let owned = queue.filtered(|entry| entry.owned);
+        let both = [queue, &owned];
+        let seen = if self.rule == RemnantsHideTurns { &both[..1] } else { &both[..] };
         let turn = |entry: &&Entry| {
-            let fits = |without| self.fits(queue, &entry.claim, entry.number, without);
+            let comes = |queue: &&Queue| {
+                let fits = |without| self.fits(queue, &entry.claim, entry.number, without);
+                !fits(None) && fits(Some(gone.number))
+            };
             entry.number > gone.number
                 && entry.keys.iter().any(|key| keys.contains(key))
-                && (self.rule == AllBehindAreRung || !fits(None) && fits(Some(gone.number)))
+                && (self.rule == AllBehindAreRung || seen.iter().any(comes))
         };
         let most = match self.rule {
             NobodyIsRung => 0,

@@ -33,6 +33,12 @@ impl Queue {
         Self { last: wall.as_micros() as u64, entries: Vec::new(), lapsed: HashSet::new() }
     }
 
+    /// The same queue with some of its entries.
+    pub(crate) fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Self {
+        let entries = self.entries.iter().filter(|entry| keep(entry)).cloned().collect();
+        Self { last: self.last, entries, lapsed: HashSet::new() }
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.last += 1;
         self.last

@@ -51,10 +51,12 @@ pub(crate) enum Rule {
     AllBehindAreRung,
     NobodyIsRungForAPlace,
     NobodyIsRungOnKeep,
+    RemnantsHideTurns,
     OneKeyIsRung,
     OwnClientIsRung,
     EarlyRingIsMissed,
     SecondRingIsMissed,
     RetryAfterTheOwnTtl,
     RetryAfterTheLastLapse,
+    RetryAfterTheEnds,
 }

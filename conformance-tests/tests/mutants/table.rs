@@ -273,6 +273,14 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
     ),
     (Model(NobodyIsRungOnKeep), &["rings::a_release_that_keeps_rings_though_nobody_gets_in"]),
     (
+        Model(RemnantsHideTurns),
+        &[
+            "rings::one_that_gives_up_behind_what_was_kept_rings_the_next",
+            "rings::what_a_reader_kept_does_not_hide_that_the_last_one_left",
+            "rings::what_one_key_kept_does_not_hide_that_the_other_is_free",
+        ],
+    ),
+    (
         Model(OneKeyIsRung),
         &[
             "fairness::a_wait_for_several_keys_keeps_its_turn_on_each",
@@ -289,6 +297,7 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
     (Model(EarlyRingIsMissed), &["bells::a_bell_that_came_down_can_hang_again"]),
     (Model(SecondRingIsMissed), &["bells::a_bell_rings_more_than_once"]),
     (Model(RetryAfterTheOwnTtl), &["retry_after::it_is_never_later_than_the_lapse"]),
+    (Model(RetryAfterTheEnds), &["retry_after::a_dead_waiter_is_found_though_both_beside_it_leave"]),
     (Model(RetryAfterTheLastLapse), &["retry_after::a_permit_is_found_at_the_first_lapse"]),
     (Veneer(CaseIsIgnored), &["key_names::every_printable_ascii_byte_makes_a_key_of_its_own"]),
     (
@@ -486,7 +495,6 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
     (
         Veneer(RetryAfterADay),
         &[
-            "retry_after::a_dead_waiter_is_found_though_both_beside_it_leave",
             "retry_after::a_dead_holder_is_found_though_a_waiter_between_gives_up",
             "retry_after::a_lapse_that_changes_nothing_is_not_waited_for",
             "retry_after::a_permit_is_found_at_the_first_lapse",

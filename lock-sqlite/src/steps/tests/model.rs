@@ -84,8 +84,11 @@ impl Model {
             entry.expires > now
                 && behind != number
                 && !entry.remnant
-                && !self.fits(claim, behind, now, |ahead| !ahead.remnant)
-                && self.fits(claim, behind, now, |ahead| !ahead.remnant && ahead.number != number)
+                && [true, false].into_iter().any(|remnants| {
+                    let counts = |ahead: &Entry| remnants || !ahead.remnant;
+                    !self.fits(claim, behind, now, counts)
+                        && self.fits(claim, behind, now, |ahead| counts(ahead) && ahead.number != number)
+                })
         };
         let turns = self.claims.iter().filter(turn).map(|entry| entry.claim.tag()).collect();
         if keep.is_zero() {
