@@ -1,12 +1,12 @@
 //! Many locks held and renewed: what that costs.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lock_core::{Locker, Result};
 
-use crate::stats::{cpu, resident};
+use crate::stats::{connections, cpu, resident};
 use crate::store::{Counting, Counts, Store};
 
 pub(crate) async fn held(store: &Store, locks: usize) -> Result<()> {
@@ -19,14 +19,18 @@ pub(crate) async fn held(store: &Store, locks: usize) -> Result<()> {
         guards.push(locker.lock(format!("held/{n}")).acquire().await?);
     }
     let each = resident().saturating_sub(before) as f64 / locks as f64;
-    let (renewed, used) = (counts.renew.load(Ordering::Relaxed), cpu());
+    let so_far = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    let count = || [counts.all(), so_far(&counts.renew), so_far(&counts.renewed)];
+    let (before, used) = (count(), cpu());
     tokio::time::sleep(WATCHED).await;
-    let calls = counts.renew.load(Ordering::Relaxed) - renewed;
+    let after = count();
+    let [all, calls, renewed] = [0, 1, 2].map(|n| (after[n] - before[n]) as f64 / WATCHED.as_secs_f64());
     let used = (cpu() - used).as_secs_f64() / WATCHED.as_secs_f64();
+    let connections = connections(store.file().as_deref());
     let lost = guards.iter().filter(|guard| !guard.is_held()).count();
     println!(
-        "{locks} locks held, ttl 30 s: {:.2} renewing calls/s, {:.1} % of a core, {each:.0} bytes each, {lost} lost",
-        calls as f64 / WATCHED.as_secs_f64(),
+        "{locks} locks held, ttl 30 s: {connections} connections, {all:.2} store operations/s, of them {calls:.2} \
+         renewing calls/s for {renewed:.0} locks/s, {:.1} % of a core, {each:.0} bytes each, {lost} lost",
         used * 100.0,
     );
     drop(guards);

@@ -32,9 +32,12 @@ struct Arguments {
     /// Rounds of the pair and throughput measures; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Contend in a process of its own, for the parent that started it.
+    /// Contend in a process of its own, for the parent that started it: half of so many.
     #[arg(long, hide = true)]
-    contend: Option<String>,
+    contend: Option<usize>,
+    /// Contend for the bare driver's lock.
+    #[arg(long, hide = true)]
+    bare: bool,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -61,8 +64,8 @@ fn main() -> ExitCode {
 
 async fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::parse(&arguments.backend)?;
-    if let Some(key) = &arguments.contend {
-        return contend::child(&store, key).await;
+    if let Some(contenders) = arguments.contend {
+        return contend::child(&store, contenders, arguments.bare).await;
     }
     println!("backend {}, {} rounds, medians", arguments.backend, arguments.rounds);
     for variant in store.variants() {
@@ -74,10 +77,11 @@ async fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
         }
     }
     if arguments.wants("handover") {
-        contend::within(&store, 2).await?;
-        contend::within(&store, 16).await?;
-        if store.shared_by_processes() {
-            contend::between(&store, &arguments.backend).await?;
+        for contenders in [2, 16] {
+            contend::within(&store, contenders).await?;
+            if store.shared_by_processes() {
+                contend::between(&store, &arguments.backend, contenders).await?;
+            }
         }
     }
     if arguments.wants("operations") {

@@ -23,15 +23,26 @@ impl Bare {
     }
 
     pub(crate) fn pair(&self, key: &str) {
-        let take = "INSERT INTO bare VALUES (?1, randomblob(16), unixepoch() + 30)";
-        self.run(take, key);
+        assert!(self.take(key), "nobody else takes it");
+        self.give(key);
+    }
+
+    /// Takes a lock if it is free, or its holder's time is over.
+    pub(crate) fn take(&self, key: &str) -> bool {
+        let take = "INSERT INTO bare VALUES (?1, randomblob(16), unixepoch() + 30)
+                    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
+                    WHERE expires < unixepoch()";
+        self.run(take, key) == 1
+    }
+
+    pub(crate) fn give(&self, key: &str) {
         self.run("DELETE FROM bare WHERE key = ?1", key);
     }
 
-    fn run(&self, sql: &str, key: &str) {
+    fn run(&self, sql: &str, key: &str) -> usize {
         let db = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         db.prepare_cached(sql)
             .and_then(|mut statement| statement.execute([key]))
-            .expect("the bare driver writes");
+            .expect("the bare driver writes")
     }
 }

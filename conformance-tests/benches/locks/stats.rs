@@ -1,5 +1,7 @@
 //! Percentiles, medians, and the clock that processes share.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -31,7 +33,20 @@ pub(crate) fn cpu() -> Duration {
 
 /// Resident memory of this process in bytes.
 pub(crate) fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64
+}
+
+/// Connections of this process: open descriptors of a database's file, and TCP sockets.
+pub(crate) fn connections(file: Option<&Path>) -> usize {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(fs::read_to_string);
+    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+    let sockets: Vec<_> = lines
+        .filter_map(|line| line.split_whitespace().nth(9))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let links = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open = links.filter_map(|link| fs::read_link(link.path()).ok());
+    open.filter(|open| file == Some(open) || sockets.iter().any(|socket| Path::new(socket) == open)).count()
 }

@@ -51,6 +51,26 @@ impl Store {
         self.open(false).await
     }
 
+    /// The bare driver, where there is one.
+    pub(crate) fn bare(&self) -> Option<Bare> {
+        self.open_bare(false)
+    }
+
+    fn open_bare(&self, full_sync: bool) -> Option<Bare> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Sqlite(path) => Some(Bare::open(path, full_sync)),
+        }
+    }
+
+    /// The file that its clients open, if it is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Sqlite(path) => path.canonicalize().ok(),
+        }
+    }
+
     async fn open(&self, full_sync: bool) -> Result<Arc<dyn Backend>> {
         match self {
             Self::Memory(memory) => Ok(Arc::new(memory.clone())),
@@ -64,12 +84,8 @@ impl Variant {
         self.store.open(self.full_sync).await
     }
 
-    /// The bare driver, where there is one.
     pub(crate) fn bare(&self) -> Option<Bare> {
-        match &self.store {
-            Store::Memory(_) => None,
-            Store::Sqlite(path) => Some(Bare::open(path, self.full_sync)),
-        }
+        self.store.open_bare(self.full_sync)
     }
 }
 
@@ -78,6 +94,8 @@ impl Variant {
 pub(crate) struct Counts {
     pub(crate) acquire: AtomicUsize,
     pub(crate) renew: AtomicUsize,
+    /// Claims of all renewing calls.
+    pub(crate) renewed: AtomicUsize,
     pub(crate) release: AtomicUsize,
 }
 
@@ -108,6 +126,7 @@ impl Backend for Counting {
 
     async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         self.counts.renew.fetch_add(1, Ordering::Relaxed);
+        self.counts.renewed.fetch_add(claims.len(), Ordering::Relaxed);
         self.inner.renew(claims).await
     }
 
