@@ -129,10 +129,10 @@ impl Model {
         let now = Instant::now();
         let full = claim.keys().iter().filter(|key| !self.room(queue, key, claim, number, None));
         let ahead: Vec<_> = full.flat_map(|key| self.ahead(queue, key, claim, number)).collect();
-        let lapses = ahead.iter().map(|entry| entry.expires);
+        let mut lapses = ahead.iter().map(|entry| entry.expires);
         let lapse = match self.rule {
             RetryAfterTheLastLapse => lapses.max(),
-            RetryAfterTheEnds => lapses.clone().next().into_iter().chain(lapses.last()).min(),
+            RetryAfterTheEnds => lapses.clone().next().into_iter().chain(lapses.next_back()).min(),
             _ => lapses.min(),
         };
         let lapse = lapse.map_or(Duration::ZERO, |lapse| lapse.saturating_duration_since(now));
