@@ -170,8 +170,11 @@ async fn a_key_lost_while_another_is_waited_for_is_no_grant() {
     let other = locks.lock("b").acquire().await.unwrap();
     let wait = tokio::spawn(locks.lock(["a", "b"]).acquire());
     sleep(secs(1)).await;
-    let first =
-        store.calls(Method::Acquire).into_iter().rfind(|call| keys(std::slice::from_ref(call)) == ["a"]).unwrap();
+    let first = store
+        .calls(Method::Acquire)
+        .into_iter()
+        .rfind(|call| keys(std::slice::from_ref(call)) == ["a"])
+        .unwrap();
     // Taken away in the store: the next renewal learns of it.
     store.memory().release(&first.claims[0], Duration::ZERO).await.unwrap();
     sleep(TTL).await;
