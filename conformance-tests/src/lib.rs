@@ -9,11 +9,13 @@ mod history;
 mod patience;
 mod queue;
 mod run;
+mod servers;
 mod subject;
 mod world;
 
 pub use cases::{Case, Needs, all};
 pub use flaky::{Call, Fate, Flaky};
 pub use run::main;
+pub use servers::{Server, Way};
 pub use subject::Subject;
 pub use world::World;

@@ -1,0 +1,121 @@
+//! The trait: one script a step.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_core::{
+    Attempt, Backend, Busy, Claim, Error, ErrorKind, Grant, Mode, Ownership, Profile, Result, Token, Wakeups,
+};
+use redis::{FromRedisValue, Script, Value};
+
+use crate::Redis;
+use crate::error::NAME;
+
+/// A step that only makes room or keeps it has to work when the server is out of memory, too.
+macro_rules! script {
+    ($file:literal, $shebang:literal) => {
+        LazyLock::new(|| Script::new(concat!($shebang, "\n", include_str!("queue.lua"), include_str!($file))))
+    };
+}
+static ACQUIRE: LazyLock<Script> = script!("acquire.lua", "#!lua");
+static RENEW: LazyLock<Script> = script!("renew.lua", "#!lua flags=allow-oom");
+static RELEASE: LazyLock<Script> = script!("release.lua", "#!lua flags=allow-oom");
+
+/// The most claims of one script, which holds up every other client of the server.
+const BATCH: usize = 128;
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Backend for Redis {
+    fn profile(&self) -> Profile {
+        Profile::new(NAME)
+    }
+
+    async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
+        let names = &self.names;
+        let mut call = ACQUIRE.prepare_invoke();
+        call.key(names.counter()).key(names.claim(&claim.owner().to_hex()));
+        for key in claim.keys() {
+            call.key(names.queue(key));
+        }
+        call.arg(mode(claim.mode())).arg(millis(claim.ttl())).arg(u8::from(claim.waits()));
+        call.arg(self.link.channel()).arg(claim.tag()).arg(claim.label());
+        let answer = self.link.run(&call, claim.waits()).await?;
+        match read::<Vec<u64>>(answer)?[..] {
+            [1, token, lease] => {
+                Ok(Attempt::Granted(Grant::new(Token::new(token), Duration::from_millis(lease))))
+            }
+            [0, retry_after] => Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after)))),
+            _ => Err(strange()),
+        }
+    }
+
+    async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
+        let mut answers = Vec::with_capacity(claims.len());
+        for batch in claims.chunks(BATCH) {
+            match self.renew_some(batch).await {
+                Ok(some) => answers.extend(some.into_iter().map(Ok)),
+                Err(error) => answers.extend(batch.iter().map(|_| Err(error.clone()))),
+            }
+        }
+        answers
+    }
+
+    async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
+        let mut call = RELEASE.prepare_invoke();
+        call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(keep));
+        if !keep.is_zero() {
+            call.key(self.names.claim(&crate::random()?));
+        }
+        match read::<u64>(self.link.run(&call, false).await?)? {
+            1 => Ok(Ownership::held(keep)),
+            0 => Ok(Ownership::Lost),
+            _ => Err(strange()),
+        }
+    }
+
+    async fn wakeups(&self, claim: &Claim) -> Result<Wakeups> {
+        Ok(self.link.bells().hang(claim))
+    }
+
+    async fn fork(&self) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(Self { link: Arc::new(self.link.fork()), names: self.names.clone() }))
+    }
+}
+
+impl Redis {
+    async fn renew_some(&self, claims: &[Arc<Claim>]) -> Result<Vec<Ownership>> {
+        let mut call = RENEW.prepare_invoke();
+        for claim in claims {
+            call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(claim.ttl()));
+        }
+        let leases = read::<Vec<u64>>(self.link.run(&call, false).await?)?;
+        let ownership = |lease| match lease {
+            0 => Ownership::Lost,
+            lease => Ownership::held(Duration::from_millis(lease)),
+        };
+        Ok(leases.into_iter().map(ownership).collect())
+    }
+}
+
+fn read<T: FromRedisValue>(value: Value) -> Result<T> {
+    redis::from_redis_value(value).map_err(|_| strange())
+}
+
+fn strange() -> Error {
+    Error::new(ErrorKind::Backend, "the server answered what no script of this library does")
+}
+
+/// Every duration of a claim is whole milliseconds, at most a day, and greater than zero but for `keep`.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn mode(mode: Mode) -> i64 {
+    match mode {
+        Mode::Shared => -1,
+        Mode::Permit { of } => i64::from(of.get()),
+        _ => 0,
+    }
+}

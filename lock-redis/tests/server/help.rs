@@ -1,0 +1,75 @@
+//! What the tests say often.
+
+use std::time::Duration;
+
+use conformance_tests::Server;
+use lock_core::{Claim, Locker, Mode};
+use lock_redis::Redis;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, cmd};
+
+/// How long anything may take that has to come.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A ttl that no test outlasts.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// Waits for something that has to come.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future).await.expect("it takes no minute")
+}
+
+/// A server of the test's own.
+pub(crate) fn server() -> Server {
+    Server::redis_with(&[])
+}
+
+pub(crate) async fn store(server: &Server) -> Redis {
+    Redis::connect(server.url()).await.expect("the server is there")
+}
+
+pub(crate) async fn locker(server: &Server) -> Locker {
+    Locker::new(store(server).await).with_ttl(LONG)
+}
+
+/// A claim that waits.
+pub(crate) fn claim(key: &str, ttl: Duration) -> Claim {
+    Claim::new(key, Mode::Exclusive, ttl).expect("a valid claim").queued()
+}
+
+/// A connection beside the library's.
+pub(crate) async fn raw(url: &str) -> MultiplexedConnection {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(LIMIT)).set_response_timeout(Some(LIMIT));
+    let client = Client::open(url).expect("an address");
+    client.get_multiplexed_async_connection_with_config(&config).await.expect("the server is there")
+}
+
+/// Has the server do something, by the words of a command.
+pub(crate) async fn ask<T: FromRedisValue>(server: &Server, command: &str) -> T {
+    let mut words = command.split(' ');
+    let mut command = cmd(words.next().expect("a command has a word"));
+    words.for_each(|word| {
+        command.arg(word);
+    });
+    command.query_async(&mut raw(server.url()).await).await.expect("the server does it")
+}
+
+/// A number that `INFO` tells, as `name:number` or within `cmdstat_name:calls=number`.
+pub(crate) async fn info(server: &Server, section: &str, name: &str) -> u64 {
+    let info: String = ask(server, &format!("INFO {section}")).await;
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let number = line.map_or("0", |line| line.trim_start_matches("calls=").split(',').next().unwrap_or(line));
+    number.trim().parse().expect("a number")
+}
+
+/// Waits until that many claims are in a key's queue.
+pub(crate) async fn queued(server: &Server, key: &str, count: u64) {
+    let queue = format!("ZCARD lock:q:{key}");
+    within(async {
+        while ask::<u64>(server, &queue).await != count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}

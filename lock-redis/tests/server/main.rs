@@ -1,0 +1,13 @@
+//! What is particular to Redis, on a server that each test has alone: to kill, to fill and to poison.
+
+#![allow(clippy::disallowed_methods, reason = "tests wait and spawn on purpose")]
+
+mod access;
+mod counts;
+mod help;
+mod left;
+mod outages;
+mod poison;
+mod proxy;
+mod tokens;
+mod wakeups;

@@ -1,0 +1,108 @@
+//! What others leave under the names of the locks, and what they take away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Attempt, Backend, ErrorKind, Ownership};
+use rstest::rstest;
+
+use crate::help::{LONG, ask, claim, locker, server, store, within};
+
+#[rstest]
+#[case::a_queue("SET lock:q:b x")]
+#[case::the_counter("RPUSH lock:n x")]
+#[case::no_number("SET lock:n x")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_lock_is_an_error_and_nothing_is_half_done(#[case] poison: &str) {
+    let server = server();
+    let locks = locker(&server).await;
+    ask::<redis::Value>(&server, poison).await;
+
+    let skipped = within(locks.lock(["a", "b"]).try_acquire()).await.expect_err("poisoned");
+    let waited = within(locks.lock(["a", "b"]).acquire()).await.expect_err("poisoned");
+    for error in [skipped, waited] {
+        assert_eq!(error.kind(), ErrorKind::Backend);
+        let said = error.to_string();
+        assert!(said.contains(r#""a", "b" on redis: "#) && said.contains("prefix"), "{said}");
+    }
+    locks.close().await;
+    assert_eq!(ask::<u64>(&server, "DBSIZE").await, 1, "the poison, and nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_something_else_is_lost_and_takes_no_other_with_it() {
+    let server = server();
+    let store = store(&server).await;
+    let claims: Vec<_> = ["a", "b", "c"].into_iter().map(|key| Arc::new(claim(key, LONG))).collect();
+    for claim in &claims {
+        store.acquire(claim).await.expect("granted");
+    }
+    let (poisoned, queue) = (format!("lock:c:{}", claims[0].owner().to_hex()), "lock:q:b");
+    for name in [&poisoned, queue] {
+        ask::<u64>(&server, &format!("DEL {name}")).await;
+        ask::<()>(&server, &format!("SET {name} x")).await;
+    }
+    let renewed: Vec<_> = store.renew(&claims).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(renewed, [Ownership::Lost, Ownership::Lost, Ownership::held(LONG)]);
+
+    for claim in &claims[..2] {
+        for error in [
+            store.release(claim, Duration::ZERO).await.expect_err("poisoned"),
+            store.acquire(claim).await.expect_err("poisoned"),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Backend, "{error}");
+            let said = format!("{error:?}");
+            assert!(said.contains("prefix") && !said.contains(&claim.owner().to_hex()), "{said}");
+        }
+    }
+    assert_eq!(store.release(&claims[2], Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_somebody_deleted_is_lost_and_one_waiter_gets_the_key() {
+    let server = server();
+    let store = store(&server).await;
+    let [held, first, second] = [(); 3].map(|()| Arc::new(claim("a", LONG)));
+    for claim in [&held, &first, &second] {
+        store.acquire(claim).await.expect("an answer");
+    }
+    ask::<u64>(&server, "DEL lock:q:a").await;
+
+    assert!(matches!(store.acquire(&second).await, Ok(Attempt::Granted(_))));
+    assert!(matches!(store.acquire(&first).await, Ok(Attempt::Busy(_))));
+    let renewed: Vec<_> =
+        store.renew(&[held.clone(), second.clone()]).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(renewed, [Ownership::Lost, Ownership::held(LONG)]);
+    for keep in [LONG, Duration::ZERO] {
+        assert_eq!(store.release(&held, keep).await.unwrap(), Ownership::Lost);
+    }
+    assert_eq!(store.release(&second, Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
+    assert!(matches!(store.acquire(&first).await, Ok(Attempt::Granted(_))));
+}
+
+/// A server's clock that is set back makes what was written before lie far ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_back_by_an_hour_keeps_a_lock_no_longer_than_its_ttl() {
+    const TTL: Duration = Duration::from_secs(3);
+    const HOUR: Duration = Duration::from_secs(3600);
+    let server = server();
+    let store = store(&server).await;
+    let dead = claim("a", TTL);
+    store.acquire(&dead).await.expect("granted");
+    let name = format!("lock:c:{}", dead.owner().to_hex());
+    let expires: u128 = ask(&server, &format!("HGET {name} expires")).await;
+    ask::<u64>(&server, &format!("HSET {name} expires {}", expires + HOUR.as_millis())).await;
+    for name in [&name, "lock:q:a"] {
+        ask::<u64>(&server, &format!("PEXPIRE {name} {}", HOUR.as_millis())).await;
+    }
+
+    let waiter = claim("a", LONG);
+    match store.acquire(&waiter).await.expect("an answer") {
+        Attempt::Busy(busy) => assert!(busy.retry_after <= TTL, "{busy:?}"),
+        other => panic!("it has just been taken, but {other:?}"),
+    }
+    assert!(ask::<i64>(&server, &format!("PTTL {name}")).await <= 3_000);
+    let locks = lock_core::Locker::new(store.clone());
+    store.release(&waiter, Duration::ZERO).await.expect("released");
+    drop(within(locks.lock("a").acquire()).await.expect("granted after the ttl"));
+}

@@ -1,0 +1,45 @@
+//! Rings that do not come.
+
+use std::time::Duration;
+
+use lock_core::Locker;
+use lock_redis::Redis;
+
+use crate::help::{LIMIT, LONG, locker, queued, server, within};
+use crate::proxy::Proxy;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_on_a_dead_subscription_finds_the_lock_by_its_own_look() {
+    let server = server();
+    let proxy = Proxy::to(&server).await;
+    let near = locker(&server).await;
+    let deaf = Locker::new(Redis::connect(&proxy.url).await.expect("connected"));
+    // Held so long that its lapse wakes nobody.
+    let held = within(near.lock("a").ttl(LONG).acquire()).await.expect("granted");
+    let waiter = tokio::spawn(deaf.lock("a").ttl(Duration::from_secs(20)).acquire());
+    queued(&server, "a", 2).await;
+
+    proxy.swallow_messages();
+    within(held.release()).await.expect("it was held");
+    drop(within(waiter).await.expect("no panic").expect("granted"));
+    assert_eq!(proxy.swallowed(), 1, "it was rung, and did not hear it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_comes_back_is_given_up() {
+    let server = server();
+    let proxy = Proxy::to(&server).await;
+    let near = locker(&server).await;
+    let far = Locker::new(Redis::connect(&proxy.url).await.expect("connected")).with_ttl(LONG);
+    within(within(far.lock("a").acquire()).await.expect("granted").release()).await.expect("it was held");
+    let held = within(near.lock("b").acquire()).await.expect("granted");
+    let waiter = tokio::spawn(far.lock("b").acquire());
+    queued(&server, "b", 2).await;
+
+    proxy.freeze_connections();
+    let guard = within(far.lock("a").timeout(LIMIT).acquire()).await.expect("granted on a new connection");
+    within(guard.release()).await.expect("it was held");
+    // The new connection hears the rings of those who waited on the old one.
+    within(held.release()).await.expect("it was held");
+    drop(within(waiter).await.expect("no panic").expect("granted"));
+}
