@@ -3,10 +3,50 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use conformance_tests::{Server, Way};
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let docker = Command::new("docker").arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let engine = docker.is_ok_and(|status| status.success());
+    let contained = |name: &str, test: fn()| match engine {
+        true => trial(name, test),
+        false => trial(&format!("{name} [no Docker engine answers]"), test).with_ignored_flag(true),
+    };
+    let trials = vec![
+        contained("a_container_is_gone_with_its_server", a_container_is_gone_with_its_server),
+        contained("a_container_is_gone_after_a_kill", a_container_is_gone_after_a_kill),
+        trial("a_program_is_gone_after_a_kill", a_program_is_gone_after_a_kill),
+        trial("a_program_is_gone_with_its_server", a_program_is_gone_with_its_server),
+        trial(
+            "a_program_that_was_killed_starts_again_where_it_was",
+            a_program_that_was_killed_starts_again_where_it_was,
+        ),
+        trial(
+            "a_program_that_started_again_is_gone_after_a_kill",
+            a_program_that_started_again_is_gone_after_a_kill,
+        ),
+        trial(
+            "an_address_in_the_environment_is_taken_as_it_is",
+            an_address_in_the_environment_is_taken_as_it_is,
+        ),
+        trial(
+            "no_server_is_a_loud_failure_that_says_what_is_missing",
+            no_server_is_a_loud_failure_that_says_what_is_missing,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial(name: &str, test: fn()) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}
 
 /// Whether a Redis answers.
 fn answers(url: &str) -> bool {
@@ -28,7 +68,6 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-#[test]
 fn a_container_is_gone_with_its_server() {
     let server = Server::redis_by(Way::Container);
     let url = server.url().to_owned();
@@ -59,7 +98,6 @@ fn hold(way: Way) {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-#[test]
 fn a_container_is_gone_after_a_kill() {
     if is_alone() {
         return hold(Way::Container);
@@ -67,7 +105,6 @@ fn a_container_is_gone_after_a_kill() {
     is_gone_after_a_kill("a_container_is_gone_after_a_kill");
 }
 
-#[test]
 fn a_program_is_gone_after_a_kill() {
     if is_alone() {
         return hold(Way::Program);
@@ -87,7 +124,6 @@ fn is_gone_after_a_kill(test: &str) {
     eventually("the server is gone", || !answers(&url));
 }
 
-#[test]
 fn a_program_is_gone_with_its_server() {
     let server = Server::redis_by(Way::Program);
     let url = server.url().to_owned();
@@ -96,7 +132,6 @@ fn a_program_is_gone_with_its_server() {
     assert!(!answers(&url));
 }
 
-#[test]
 fn a_program_that_was_killed_starts_again_where_it_was() {
     let mut server = Server::redis_with(&["--appendonly", "yes"]);
     let url = server.url().to_owned();
@@ -113,7 +148,6 @@ fn a_program_that_was_killed_starts_again_where_it_was() {
     assert!(!answers(&url));
 }
 
-#[test]
 fn a_program_that_started_again_is_gone_after_a_kill() {
     const TEST: &str = "a_program_that_started_again_is_gone_after_a_kill";
     if is_alone() {
@@ -126,7 +160,6 @@ fn a_program_that_started_again_is_gone_after_a_kill() {
     is_gone_after_a_kill(TEST);
 }
 
-#[test]
 fn an_address_in_the_environment_is_taken_as_it_is() {
     if is_alone() {
         println!("url {}", Server::redis().url());
@@ -137,7 +170,6 @@ fn an_address_in_the_environment_is_taken_as_it_is() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("url redis://example:1"), "{output:?}");
 }
 
-#[test]
 fn no_server_is_a_loud_failure_that_says_what_is_missing() {
     const TEST: &str = "no_server_is_a_loud_failure_that_says_what_is_missing";
     if is_alone() {
