@@ -126,9 +126,10 @@ enum Outcome {
 struct Trouble(Option<Instant>);
 
 impl Trouble {
-    /// Takes note of an error that began at `since`; true if there has been nothing else for `long`.
-    fn lasts(&mut self, since: Instant, long: Duration) -> bool {
-        self.0.get_or_insert(since).elapsed() >= long
+    /// Takes note of an error; true if there has been nothing else for `long`. It counts from its receipt, not from
+    /// the request: the first one may be no more than a pause of this process.
+    fn lasts(&mut self, long: Duration) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= long
     }
 }
 
@@ -156,7 +157,7 @@ impl Pending {
         let mut bell = Bell::new(self.keeper.profile.pushed);
         let mut backoff = Backoff::default();
         loop {
-            let (sent, asked) = (Moment::now(), Instant::now());
+            let sent = Moment::now();
             let pause = match self.look(limit).await {
                 Ok(Attempt::Granted(grant)) => {
                     if let Some(life) = Life::begin(&self.keeper, &self.claim, grant, sent, renews) {
@@ -167,8 +168,7 @@ impl Pending {
                         || Error::new(ErrorKind::Unavailable, "the grant came after its own deadline");
                     match limit {
                         Limit::Skip => return Err(error()),
-                        // The first late answer may be this process's own pause.
-                        Limit::Never if trouble.lasts(Instant::now(), self.claim.ttl()) => {
+                        Limit::Never if trouble.lasts(self.claim.ttl()) => {
                             return Err(error());
                         }
                         _ if limit.passed() => return self.leave(limit).await,
@@ -187,11 +187,11 @@ impl Pending {
                 Err(error) if error.kind() != ErrorKind::Unavailable || !self.claim.waits() => {
                     return Err(error);
                 }
-                Err(error) if matches!(limit, Limit::Never) && trouble.lasts(asked, self.claim.ttl()) => {
+                Err(error) if matches!(limit, Limit::Never) && trouble.lasts(self.claim.ttl()) => {
                     return Err(error);
                 }
                 Err(_) => {
-                    trouble.lasts(asked, Duration::ZERO);
+                    trouble.lasts(Duration::ZERO);
                     backoff.next()
                 }
             };
