@@ -8,7 +8,7 @@ use tracing::Span;
 use crate::acquire::GRACE;
 use crate::clock::Moment;
 use crate::ordered::Lives;
-use crate::{Error, ErrorKind, Key, Result, Token};
+use crate::{Claim, Error, ErrorKind, Key, Profile, Result, Token};
 
 /// A lock that is held, and released when it is dropped.
 ///
@@ -95,6 +95,41 @@ impl Guard {
     pub fn token_of(&self, key: impl AsRef<str>) -> Option<Token> {
         let holds = |keys: &[Key]| keys.iter().any(|held| held.as_str() == key.as_ref());
         self.lives.iter().find(|life| holds(life.claim.keys())).map(|life| life.token)
+    }
+
+    /// What the store knows it by, for a backend that ties a caller's transaction to it: one claim, or, on a store that
+    /// takes keys one by one, one for each key, in key order.
+    ///
+    /// Whoever has a claim can renew and release it: keep it between the guard and its store.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> lock_core::Result<()> {
+    /// # use lock_core::{Locker, Memory};
+    /// # let locks = Locker::new(Memory::new());
+    /// let guard = locks.lock(["a", "b"]).acquire().await?;
+    /// let owners: Vec<[u8; 16]> = guard.claims().map(|claim| claim.owner().to_bytes()).collect();
+    /// assert_eq!(owners.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.lives.iter().map(|life| &*life.claim)
+    }
+
+    /// What the store is that it was taken on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> lock_core::Result<()> {
+    /// # use lock_core::{Locker, Memory};
+    /// # let locks = Locker::new(Memory::new());
+    /// assert_eq!(locks.lock("a").acquire().await?.profile(), locks.profile());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn profile(&self) -> Profile {
+        self.lives.profile()
     }
 
     /// Whether it is held at this moment, by a clock that counts suspend. Once false, false for ever.

@@ -10,7 +10,7 @@ use tokio::sync::SetOnce;
 use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::parting::Parting;
-use crate::{Claim, Error, ErrorKind, Grant, Ownership, Result, Token, observe};
+use crate::{Claim, Error, ErrorKind, Grant, Ownership, Profile, Result, Token, observe};
 
 /// A claim that was granted. Shared by the guard and the keeper.
 pub(crate) struct Life {
@@ -79,6 +79,10 @@ impl Life {
 
     pub(crate) fn set_slot(&self, at: Moment) {
         self.slot.store(at.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.keeper.profile
     }
 
     /// Tells it from every other life there is.

@@ -10,7 +10,7 @@ use crate::acquire::{Limit, Order, obtain};
 use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::life::Life;
-use crate::{Error, ErrorKind, Result, Token};
+use crate::{Error, ErrorKind, Profile, Result, Token};
 
 /// The lives of one grant. Dropped, they are released in the background, the last one first.
 #[derive(Debug)]
@@ -79,6 +79,11 @@ impl Lives {
     /// The greatest of its tokens.
     pub(crate) fn token(&self) -> Token {
         self.iter().map(|life| life.token).max().expect("a guard holds at least one claim")
+    }
+
+    /// That of the one store they are all on.
+    pub(crate) fn profile(&self) -> Profile {
+        self.lives.first().expect("a guard holds at least one claim").profile()
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Life>> {

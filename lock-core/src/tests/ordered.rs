@@ -55,6 +55,21 @@ async fn every_key_has_its_own_token_and_the_greatest_is_the_guards() {
     assert_eq!(guard.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
+#[rstest]
+#[case::taken_at_once(gated(), 1)]
+#[case::taken_one_by_one(one_by_one(), 3)]
+#[tokio::test(start_paused = true)]
+async fn a_guard_hands_out_the_claims_that_the_store_was_asked_for(
+    #[case] (store, locks): (Gated, Locker),
+    #[case] claims: usize,
+) {
+    let guard = locks.lock(["b", "a", "c"]).acquire().await.unwrap();
+    let owners: Vec<_> = guard.claims().map(Claim::owner).collect();
+    assert_eq!(owners, store.calls(Method::Acquire).iter().map(Call::owner).collect::<Vec<_>>());
+    assert_eq!(owners.len(), claims);
+    assert_eq!(guard.profile(), locks.profile());
+}
+
 /// How a request for `a`, `b` and `c` fails while somebody else holds `b`.
 #[derive(Clone, Copy, Debug)]
 enum Fail {
