@@ -16,6 +16,6 @@ mod world;
 pub use cases::{Case, Needs, all};
 pub use flaky::{Call, Fate, Flaky};
 pub use run::main;
-pub use servers::{Server, Way};
+pub use servers::{Server, Software, Way};
 pub use subject::Subject;
 pub use world::World;

@@ -6,20 +6,29 @@
 //! | server | address | image | program |
 //! | --- | --- | --- | --- |
 //! | Redis | `LOCK_TEST_REDIS_URL` | `LOCK_TEST_REDIS_IMAGE`, or `redis:7-bookworm` | `redis-server` |
+//! | PostgreSQL | `LOCK_TEST_POSTGRES_URL` | `LOCK_TEST_POSTGRES_IMAGE`, or `postgres:15-bookworm` | `postgres` |
+//! | etcd | `LOCK_TEST_ETCD_URL` | `LOCK_TEST_ETCD_IMAGE`, or `quay.io/coreos/etcd:v3.5.21` | `etcd` |
 //!
 //! A container or program is ended when its [`Server`] is dropped, and by a process that holds a pipe to this one when
 //! this one dies, however it dies.
 
 mod container;
+mod etcd;
 mod leash;
+mod postgres;
 mod program;
 mod recipe;
+mod redis;
 
 use std::env;
 
 use rustix::process::Signal;
 
-use recipe::{REDIS, Recipe};
+use etcd::ETCD;
+use postgres::{PGBOUNCER, POSTGRES};
+use program::Program;
+use recipe::Recipe;
+use redis::REDIS;
 
 /// A server for tests. Dropped, it is gone if the run started it.
 #[derive(Debug)]
@@ -29,11 +38,13 @@ pub struct Server {
     running: Option<Running>,
 }
 
+const NO_PROGRAM: &str = "the server is no program of this machine";
+
 /// What runs for this run.
 #[derive(Debug)]
 enum Running {
     Container { _container: Box<container::Container> },
-    Program(program::Program),
+    Program(Program),
 }
 
 /// A way to come by a server.
@@ -48,49 +59,111 @@ pub enum Way {
     Program,
 }
 
+/// What a server can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Software {
+    /// `redis://…`
+    Redis,
+    /// `postgres://…`
+    Postgres,
+    /// `etcd://…`
+    Etcd,
+}
+
+impl Software {
+    fn recipe(self) -> &'static Recipe {
+        match self {
+            Self::Redis => &REDIS,
+            Self::Postgres => &POSTGRES,
+            Self::Etcd => &ETCD,
+        }
+    }
+}
+
 impl Server {
-    /// A Redis, in the first way that works.
+    /// A server, in the first way that works.
     ///
     /// # Panics
     ///
     /// When none does.
     ///
     /// ```no_run
-    /// let server = conformance_tests::Server::redis();
-    /// println!("{}", server.url());
+    /// use conformance_tests::{Server, Software};
+    /// println!("{}", Server::of(Software::Redis).url());
     /// ```
-    pub fn redis() -> Self {
-        Self::start(&REDIS, &[Way::Address, Way::Container, Way::Program])
+    pub fn of(software: Software) -> Self {
+        Self::start(software, &[Way::Address, Way::Container, Way::Program])
     }
 
-    /// A Redis, in one way.
+    /// A server, in one way.
     ///
     /// # Panics
     ///
     /// When it does not work.
     ///
     /// ```no_run
-    /// use conformance_tests::{Server, Way};
-    /// let server = Server::redis_by(Way::Program);
+    /// use conformance_tests::{Server, Software, Way};
+    /// let server = Server::by(Way::Program, Software::Redis);
     /// ```
-    pub fn redis_by(way: Way) -> Self {
-        Self::start(&REDIS, &[way])
+    pub fn by(way: Way, software: Software) -> Self {
+        Self::start(software, &[way])
     }
 
-    /// A Redis from this machine's program, alone and with further arguments: one to kill, stop and start again.
+    /// A server from this machine's program, alone and with further arguments: one to kill, stop and start again.
     ///
     /// # Panics
     ///
     /// When it does not start.
     ///
     /// ```no_run
-    /// let mut server = conformance_tests::Server::redis_with(&["--appendonly", "yes"]);
+    /// use conformance_tests::{Server, Software};
+    /// let mut server = Server::with(Software::Redis, &["--appendonly", "yes"]);
     /// server.kill();
     /// server.restart();
     /// ```
-    pub fn redis_with(arguments: &[&str]) -> Self {
-        let program = program::Program::start(&REDIS, arguments).unwrap_or_else(|reason| panic!("{reason}"));
-        Self { url: (REDIS.url)(program.port), running: Some(Running::Program(program)) }
+    pub fn with(software: Software, arguments: &[&str]) -> Self {
+        Self::program(Program::start(software.recipe(), arguments))
+    }
+
+    /// A PgBouncer in transaction mode, before a PostgreSQL of this machine.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    ///
+    /// ```no_run
+    /// use conformance_tests::{Server, Software};
+    /// let behind = Server::with(Software::Postgres, &[]);
+    /// let server = Server::pgbouncer(&behind);
+    /// ```
+    pub fn pgbouncer(behind: &Self) -> Self {
+        Self::program(Program::start(&PGBOUNCER, &[&behind.port().to_string()]))
+    }
+
+    /// Three etcd members that make one cluster.
+    ///
+    /// # Panics
+    ///
+    /// When they do not start.
+    ///
+    /// ```no_run
+    /// let [one, two, three] = conformance_tests::Server::etcd_cluster();
+    /// ```
+    pub fn etcd_cluster() -> [Self; 3] {
+        let members = etcd::members(3).unwrap_or_else(|reason| panic!("{reason}"));
+        // None answers before most of them are there.
+        let starting = members.into_iter().map(|words| {
+            std::thread::Builder::new()
+                .spawn(move || {
+                    let words: Vec<_> = words.iter().map(String::as_str).collect();
+                    Self::with(Software::Etcd, &words)
+                })
+                .expect("a thread")
+        });
+        let starting: Vec<_> = starting.collect();
+        let members: Vec<_> = starting.into_iter().map(|member| member.join().expect("it starts")).collect();
+        members.try_into().expect("as many as were started")
     }
 
     /// Kills it as `kill -9` does. Its port and its directory stay.
@@ -100,56 +173,80 @@ impl Server {
     /// Like [`restart`](Self::restart), [`pause`](Self::pause) and [`resume`](Self::resume), when it is no program.
     ///
     /// ```no_run
-    /// conformance_tests::Server::redis_with(&[]).kill();
+    /// conformance_tests::Server::etcd_cluster()[0].kill();
     /// ```
     pub fn kill(&mut self) {
-        self.program().kill();
+        self.running().kill();
     }
 
     /// Kills it if it runs, and starts it again where it was, with what is in its directory.
     ///
     /// ```no_run
-    /// conformance_tests::Server::redis_with(&[]).restart();
+    /// conformance_tests::Server::etcd_cluster()[0].restart();
     /// ```
     pub fn restart(&mut self) {
-        self.program().restart().unwrap_or_else(|reason| panic!("{reason}"));
+        self.running().restart().unwrap_or_else(|reason| panic!("{reason}"));
     }
 
     /// Stops it where it stands, as a debugger or a paused machine does.
     ///
     /// ```no_run
-    /// conformance_tests::Server::redis_with(&[]).pause();
+    /// conformance_tests::Server::etcd_cluster()[0].pause();
     /// ```
     pub fn pause(&mut self) {
-        self.program().signal(Signal::STOP);
+        self.running().signal(Signal::STOP);
     }
 
     /// Lets it go on.
     ///
     /// ```no_run
-    /// conformance_tests::Server::redis_with(&[]).resume();
+    /// conformance_tests::Server::etcd_cluster()[0].resume();
     /// ```
     pub fn resume(&mut self) {
-        self.program().signal(Signal::CONT);
+        self.running().signal(Signal::CONT);
     }
 
-    fn program(&mut self) -> &mut program::Program {
+    /// The port of this machine that it listens on.
+    ///
+    /// # Panics
+    ///
+    /// When it is no program of this machine.
+    ///
+    /// ```no_run
+    /// use conformance_tests::{Server, Software};
+    /// let port = Server::with(Software::Redis, &[]).port();
+    /// ```
+    pub fn port(&self) -> u16 {
+        match &self.running {
+            Some(Running::Program(program)) => program.port,
+            _ => panic!("{NO_PROGRAM}"),
+        }
+    }
+
+    fn running(&mut self) -> &mut Program {
         match &mut self.running {
             Some(Running::Program(program)) => program,
-            _ => panic!("the server is no program of this machine"),
+            _ => panic!("{NO_PROGRAM}"),
         }
+    }
+
+    fn program(started: Result<Program, String>) -> Self {
+        let program = started.unwrap_or_else(|reason| panic!("{reason}"));
+        Self { url: program.url(), running: Some(Running::Program(program)) }
     }
 
     /// Where it listens.
     ///
     /// ```no_run
-    /// let url = conformance_tests::Server::redis().url().to_owned();
+    /// use conformance_tests::{Server, Software};
+    /// let url = Server::of(Software::Redis).url().to_owned();
     /// ```
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    fn start(recipe: &'static Recipe, ways: &[Way]) -> Self {
+    fn start(software: Software, ways: &[Way]) -> Self {
+        let recipe = software.recipe();
         let mut missing = Vec::new();
         for way in ways {
             match attempt(recipe, *way) {
@@ -168,9 +265,9 @@ impl Server {
 fn attempt(recipe: &'static Recipe, way: Way) -> Result<(Server, String), String> {
     match way {
         Way::Address => {
-            let url =
-                env::var(recipe.url_variable).map_err(|_| format!("{} is not set", recipe.url_variable))?;
-            Ok((Server { url, running: None }, format!("as {} says", recipe.url_variable)))
+            let variable = recipe.variable("URL");
+            let url = env::var(&variable).map_err(|_| format!("{variable} is not set"))?;
+            Ok((Server { url, running: None }, format!("as {variable} says")))
         }
         Way::Container => {
             let container = container::Container::start(recipe)?;
@@ -181,9 +278,8 @@ fn attempt(recipe: &'static Recipe, way: Way) -> Result<(Server, String), String
             ))
         }
         Way::Program => {
-            let program = program::Program::start(recipe, &[])?;
-            let (url, origin) = ((recipe.url)(program.port), format!("the program {}", recipe.program));
-            Ok((Server { url, running: Some(Running::Program(program)) }, origin))
+            let program = Program::start(recipe, &[])?;
+            Ok((Server::program(Ok(program)), format!("the program {}", recipe.program)))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Server, Subject};
+use conformance_tests::{Server, Software, Subject};
 use lock_core::{Backend, Result};
 use lock_redis::Redis;
 
@@ -38,7 +38,7 @@ fn start(address: Option<String>) -> InRedis {
     if let Some(url) = address {
         return InRedis { url, _server: None };
     }
-    let server = Server::redis();
+    let server = Server::of(Software::Redis);
     InRedis { url: server.url().to_owned(), _server: Some(server) }
 }
 

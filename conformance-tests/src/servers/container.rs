@@ -21,18 +21,19 @@ pub(super) struct Container {
 
 impl Container {
     pub(super) fn start(recipe: &Recipe) -> Result<Self, String> {
-        let image = env::var(recipe.image_variable).unwrap_or_else(|_| recipe.image.to_owned());
+        let image = env::var(recipe.variable("IMAGE")).unwrap_or_else(|_| recipe.image.to_owned());
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
         let failed =
             |error: &dyn std::fmt::Display| format!("no container of {image} can be started: {error}");
+        let (command, inside) = recipe.contained;
         let request = GenericImage::new(name, tag)
-            .with_exposed_port(recipe.port.tcp())
+            .with_exposed_port(inside.tcp())
             .with_wait_for(WaitFor::Nothing)
-            .with_cmd(recipe.contained.iter().copied());
+            .with_cmd(command.iter().copied());
         let container = request.start().map_err(|error| failed(&error))?;
         let leash =
             Leash::new(r#"docker rm -f -v "$1""#, &[container.id()]).map_err(|error| failed(&error))?;
-        let port = container.get_host_port_ipv4(recipe.port.tcp()).map_err(|error| failed(&error))?;
+        let port = container.get_host_port_ipv4(inside.tcp()).map_err(|error| failed(&error))?;
         recipe.wait(port, || match container.is_running() {
             Ok(false) => Err(failed(&"it ended at once")),
             _ => Ok(()),

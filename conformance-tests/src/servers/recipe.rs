@@ -1,57 +1,41 @@
-//! How each server is started, and how one knows that it is there.
+//! What there is to know of a server: how it is started, and how one knows that it is there.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to be there.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// A program's arguments, or why there is none to be started.
+pub(super) type SetUp = Result<Vec<String>, String>;
+
 #[derive(Debug)]
 pub(super) struct Recipe {
+    /// In capitals, it is part of the names of its variables.
     pub(super) name: &'static str,
-    pub(super) url_variable: &'static str,
-    pub(super) image_variable: &'static str,
-    pub(super) image: &'static str,
-    /// The port inside a container.
-    pub(super) port: u16,
     pub(super) program: &'static str,
     /// The Debian package that brings the program.
     pub(super) package: &'static str,
-    /// The command in a container.
-    pub(super) contained: &'static [&'static str],
-    /// The program's arguments, for a port and a directory to work in.
-    pub(super) arguments: fn(u16, &Path) -> Vec<String>,
+    /// Whether the program refuses to be root.
+    pub(super) never_root: bool,
+    /// Makes a directory ready for the program, and says its arguments for a port and that directory. The last words are
+    /// what a test asked for.
+    pub(super) set_up: fn(u16, &Path, &[&str]) -> SetUp,
+    pub(super) image: &'static str,
+    /// The command in a container, and the port that it listens on there.
+    pub(super) contained: (&'static [&'static str], u16),
     pub(super) url: fn(u16) -> String,
     /// Whether it answers.
-    ready: fn(TcpStream) -> std::io::Result<bool>,
+    pub(super) ready: fn(TcpStream) -> std::io::Result<bool>,
 }
 
-pub(super) static REDIS: Recipe = Recipe {
-    name: "redis",
-    url_variable: "LOCK_TEST_REDIS_URL",
-    image_variable: "LOCK_TEST_REDIS_IMAGE",
-    image: "redis:7-bookworm",
-    port: 6379,
-    program: "redis-server",
-    package: "redis-server",
-    contained: &["redis-server", "--save", "", "--protected-mode", "no"],
-    arguments: |port, directory| {
-        let directory = directory.display().to_string();
-        let words = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", &directory];
-        words.map(str::to_owned).to_vec()
-    },
-    url: |port| format!("redis://127.0.0.1:{port}"),
-    ready: |mut stream| {
-        stream.write_all(b"PING\r\n")?;
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer)?;
-        Ok(&answer == b"+PONG")
-    },
-};
-
 impl Recipe {
+    /// The name of an environment variable.
+    pub(super) fn variable(&self, of: &str) -> String {
+        format!("LOCK_TEST_{}_{of}", self.name.to_uppercase())
+    }
+
     /// Waits until the server answers on a port of this machine. `alive` says why it never will.
     pub(super) fn wait(
         &self,
@@ -74,4 +58,16 @@ impl Recipe {
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         (self.ready)(stream)
     }
+}
+
+/// A port that nobody listens on. Another process may take it before the server does, which then ends at once.
+pub(super) fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let port = listener.and_then(|listener| listener.local_addr()).map(|address| address.port());
+    port.map_err(|error| format!("a free port: {error}"))
+}
+
+/// Words of our own, and those that a test asked for.
+pub(super) fn words(ours: &[&str], more: &[&str]) -> Vec<String> {
+    ours.iter().chain(more).map(|word| (*word).to_owned()).collect()
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Server, Software};
 use lock_core::{Backend, Error, ErrorKind, Locker, Ownership, Result};
 use lock_redis::{Options, Redis};
 use redis::TlsCertificates;
@@ -158,7 +158,7 @@ async fn another_kind_of_server(#[case] says: &'static str, #[case] expected: &s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_refused() {
-    let server = Server::redis_with(&["--cluster-enabled", "yes"]);
+    let server = Server::with(Software::Redis, &["--cluster-enabled", "yes"]);
     let error = refused(server.url()).await;
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("Cluster"), "{error}");
@@ -190,16 +190,19 @@ async fn tls_wants_a_certificate_that_is_known() {
     assert!(made.status.success(), "{made:?}");
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let port = port.expect("a free port").port().to_string();
-    let _server = Server::redis_with(&[
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-        "--tls-auth-clients",
-        "no",
-    ]);
+    let _server = Server::with(
+        Software::Redis,
+        &[
+            "--tls-port",
+            &port,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-auth-clients",
+            "no",
+        ],
+    );
     let url = format!("rediss://:{SECRET}@localhost:{port}");
     let error = refused(&url).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Server, Software};
 use lock_core::{Claim, Locker, Mode};
 use lock_redis::Redis;
 use redis::aio::MultiplexedConnection;
@@ -21,7 +21,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// A server of the test's own.
 pub(crate) fn server() -> Server {
-    Server::redis_with(&[])
+    Server::with(Software::Redis, &[])
 }
 
 pub(crate) async fn store(server: &Server) -> Redis {
