@@ -1,21 +1,101 @@
 //! The store behind a URL.
 
+use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use lock_core::Backend;
+use lock_redis::Redis;
 use lock_sqlite::Sqlite;
 
-/// Connects to the store that a URL names.
-///
-/// # Errors
-///
-/// One line: nobody knows the scheme, or the store cannot be reached. It repeats no password.
-pub async fn connect(url: &str) -> Result<Arc<dyn Backend>> {
-    match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(Sqlite::open(path).await?)),
-        Some(("sqlite", _)) => bail!("--backend sqlite: has no path; expected sqlite:PATH"),
-        Some((scheme, _)) => bail!("--backend {scheme}: is not a store known here; expected sqlite:PATH"),
-        None => bail!("--backend has no scheme; expected sqlite:PATH"),
+/// The stores that are known here.
+pub const KNOWN: &str = "sqlite:PATH, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS";
+
+/// The URL of a store. It may have a password: what is printed of it stops at the host.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    /// A file of locks in a SQLite database.
+    pub fn sqlite(path: &std::path::Path) -> Self {
+        Self(format!("sqlite:{}", path.display()))
+    }
+
+    /// The whole of it, for another process of this program. Not for print.
+    pub fn as_arg(&self) -> &str {
+        &self.0
+    }
+
+    /// Connects to the store.
+    ///
+    /// # Errors
+    ///
+    /// One line: nobody knows the scheme, or the store cannot be reached. It repeats no password.
+    pub async fn connect(&self) -> Result<Arc<dyn Backend>> {
+        let failed = || self.to_string();
+        match self.split() {
+            Some(("sqlite", "")) => bail!("--backend sqlite: has no path; expected sqlite:PATH"),
+            Some(("sqlite", path)) => Ok(Arc::new(Sqlite::open(path).await.with_context(failed)?)),
+            Some(("redis" | "rediss", _)) => {
+                Ok(Arc::new(Redis::connect(&self.0).await.with_context(failed)?))
+            }
+            Some((scheme, _)) => bail!("--backend {scheme}: is not a store known here; expected {KNOWN}"),
+            None => bail!("--backend has no scheme; expected {KNOWN}"),
+        }
+    }
+
+    /// The scheme and the rest. What stands before a colon and is no scheme may be part of a password.
+    fn split(&self) -> Option<(&str, &str)> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        self.0.split_once(':').filter(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(plain))
+    }
+}
+
+impl From<String> for Url {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.split() {
+            Some(("sqlite", path)) => write!(f, "sqlite:{path}"),
+            Some((scheme, rest)) => {
+                // Of all that stands before the last @, nothing: a password may have any character.
+                let host = rest.rsplit('@').next().unwrap_or_default();
+                let host = host.strip_prefix("//").or((host != rest).then_some(host)).unwrap_or_default();
+                write!(f, "{scheme}://{}", host.split(['/', '?', '#']).next().unwrap_or_default())
+            }
+            None => f.write_str("…"),
+        }
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_path("sqlite:/tmp/a@b/locks.db", "sqlite:/tmp/a@b/locks.db")]
+    #[case::a_host("redis://db.example:6380", "redis://db.example:6380")]
+    #[case::a_password("rediss://me:secret@db.example/3", "rediss://db.example")]
+    #[case::a_password_that_is_not_escaped("redis://me:se/cret@s?ecret@db.example/3", "redis://db.example")]
+    #[case::an_option("redis://db.example?password=secret", "redis://db.example")]
+    #[case::no_host("redis:secret", "redis://")]
+    #[case::no_scheme("secret", "…")]
+    #[case::a_scheme_that_is_none("me@secret:secret", "…")]
+    fn a_url_is_shown_without_its_password(#[case] url: &str, #[case] shown: &str) {
+        let url = Url::from(url.to_owned());
+        assert_eq!(url.to_string(), shown);
+        assert_eq!(format!("{url:?}"), format!("Url({shown})"));
     }
 }

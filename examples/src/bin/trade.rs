@@ -33,6 +33,9 @@ const SHOWN: usize = 3;
 /// trade them, but a bot must not trade twice inside its cooldown. Real processes do all of this at the same time.
 /// At the end the stored trades, positions and times are checked against the file of orders; a broken one is named
 /// and makes the exit code 1. With --no-locks the same workers run bare: see what they do to the books.
+///
+/// Books are drawn a name when they are made, and their locks are named after it, as books-1f2e3d4c/bot/bot-4: runs that
+/// share a store do not get in each other's way, because a bot of other books is another bot.
 #[derive(Parser, Debug)]
 #[command(name = "trade", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -128,7 +131,7 @@ async fn main() -> ExitCode {
         Some(Command::Worker(worker)) => serve(worker).await,
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", logging::line(&error));
         ExitCode::from(2)
     })
 }
@@ -184,7 +187,7 @@ async fn serve(worker: Worker) -> Result<ExitCode> {
     let books = Books::open(&data)?;
     let lanes = Share { seats, of }.lanes(role, books.orders().await?);
     let locks = options.locks(&data, &name).await?;
-    let exchange = Arc::new(Exchange::new(pace.latency, fault));
+    let exchange = Arc::new(Exchange::new(pace.latency, fault, &data));
     let desk = Desk { locks: locks.clone(), books, exchange, patience: pace.patience, worker: name };
     let outcome = workers::serve(work(&desk, role, lanes, pace.at_once)).await;
     if let Some(locks) = locks {

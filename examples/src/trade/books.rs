@@ -18,7 +18,10 @@ use crate::trade::position::Position;
 
 /// One process's connection to the books.
 #[derive(Clone, Debug)]
-pub struct Books(Arc<Mutex<Connection>>);
+pub struct Books {
+    db: Arc<Mutex<Connection>>,
+    name: Arc<str>,
+}
 
 /// What is left of a bot's cooldown, in milliseconds.
 const LEFT: &str =
@@ -52,8 +55,7 @@ impl Books {
             tx.commit()?;
             Ok::<_, rusqlite::Error>(db)
         };
-        let db = fill().with_context(|| format!("cannot create {name}"))?;
-        Ok(Self(Arc::new(Mutex::new(db))))
+        fill().and_then(Self::new).with_context(|| format!("cannot create {name}"))
     }
 
     /// Opens the books in a data directory.
@@ -63,10 +65,19 @@ impl Books {
     /// There are none, or they cannot be read.
     pub fn open(data: &Path) -> Result<Self> {
         let file = Self::file(data);
-        let db = connect(&file, OpenFlags::empty())
-            .and_then(|db| db.query_row("SELECT count(*) FROM orders", [], |_| Ok(())).map(|()| db))
-            .with_context(|| format!("cannot open {}", file.display()))?;
-        Ok(Self(Arc::new(Mutex::new(db))))
+        connect(&file, OpenFlags::empty())
+            .and_then(Self::new)
+            .with_context(|| format!("cannot open {}", file.display()))
+    }
+
+    fn new(db: Connection) -> rusqlite::Result<Self> {
+        let name: String = db.query_row("SELECT name FROM books", [], |row| row.get(0))?;
+        Ok(Self { db: Arc::new(Mutex::new(db)), name: name.into() })
+    }
+
+    /// What tells them from other books.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// All orders, as they came.
@@ -159,7 +170,7 @@ impl Books {
         &self,
         query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let db = self.0.clone();
+        let db = self.db.clone();
         let run = move || query(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(run).await?.context("the books")
     }

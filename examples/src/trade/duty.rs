@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, error, error_span};
 
+use crate::logging;
 use crate::trade::guarded::{Answer, Desk, WhenBusy};
 use crate::trade::orders::Order;
 use crate::workers::say;
@@ -161,7 +162,7 @@ async fn look(desk: &Desk, role: Role, order: &Order) -> Result<Answer> {
     match &answer {
         Ok(answer) => say(answer.word()),
         Err(error) => {
-            error!(order = order.id, "{error:#}");
+            error!(order = order.id, "{}", logging::line(error));
             say(FAILED);
         }
     }

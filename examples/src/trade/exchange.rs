@@ -1,5 +1,6 @@
 //! The exchange, as far as the example needs one: it confirms what was traded, and takes its time.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,12 +19,15 @@ pub enum Fault {
     Panic,
     /// The exchange does not answer.
     Hang,
+    /// The code that calls it blocks its thread until there is a file `answer` beside the books.
+    Stall,
 }
 
 /// The other side of a trade.
 #[derive(Debug)]
 pub struct Exchange {
     latency: Duration,
+    answer: PathBuf,
     /// Happens to the first order, and not again.
     fault: Option<Fault>,
     used: AtomicBool,
@@ -31,8 +35,8 @@ pub struct Exchange {
 
 impl Exchange {
     /// An exchange that takes `latency` to answer, and fails once if there is a fault.
-    pub fn new(latency: Duration, fault: Option<Fault>) -> Self {
-        Self { latency, fault, used: AtomicBool::new(false) }
+    pub fn new(latency: Duration, fault: Option<Fault>, data: &Path) -> Self {
+        Self { latency, answer: data.join("answer"), fault, used: AtomicBool::new(false) }
     }
 
     /// Asks whether the order was really filled.
@@ -50,6 +54,12 @@ impl Exchange {
             Fault::Error => bail!("the exchange does not know the order {}", order.id),
             Fault::Panic => panic!("the exchange sent nonsense for the order {}", order.id),
             Fault::Hang => std::future::pending().await,
+            Fault::Stall => {
+                while !self.answer.exists() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            }
         }
     }
 }

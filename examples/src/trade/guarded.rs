@@ -13,6 +13,9 @@
 //! other way; in one claim they cannot. (Two arrivals of one fill also share the position, so its key alone would
 //! do. The order's key costs nothing in the same step, says what is meant, and shows up for an operator.)
 //!
+//! Every key begins with the name of the books, which is drawn when they are made. What is protected is in the books: an
+//! order, a position and a bot of the same name in other books are others, and a store may be shared.
+//!
 //! A bot trades on an account of its own. Nobody else moves its positions, so its one key covers all it touches,
 //! and two bots never meet.
 
@@ -80,8 +83,8 @@ impl Desk {
     /// The books', the exchange's or the lock's; or it took too long. The lock is free again.
     pub async fn fill(&self, order: &Order, when_busy: WhenBusy) -> Result<Answer> {
         let Some(locks) = &self.locks else { return self.record(order, None).await };
-        let position = position_key(order);
-        let lock = locks.lock([&order_key(order), &position]);
+        let position = self.key("position", &format!("{}/{}", order.exchange, order.symbol));
+        let lock = locks.lock([&self.key("order", &order.id), &position]);
         let guard = match when_busy {
             WhenBusy::Wait => Some(lock.acquire().await?),
             WhenBusy::Skip => lock.try_acquire().await?,
@@ -102,7 +105,7 @@ impl Desk {
     /// The books', the exchange's or the lock's; or it took too long. The lock is free again.
     pub async fn evaluate(&self, bot: &str, order: &Order) -> Result<Answer> {
         let Some(locks) = &self.locks else { return self.trade(bot, order, None).await };
-        let Some(guard) = locks.lock(bot_key(bot)).try_acquire().await? else {
+        let Some(guard) = locks.lock(self.key("bot", bot)).try_acquire().await? else {
             info!(bot, order = order.id, "refused: another trade is in progress");
             return Ok(Answer::InProgress);
         };
@@ -153,19 +156,9 @@ impl Desk {
         warn!(order = order.id, "too late: a higher token has been seen");
         Answer::Stale
     }
-}
 
-/// Locked by whoever records this order.
-pub fn order_key(order: &Order) -> String {
-    format!("order/{}", order.id)
-}
-
-/// Locked by whoever moves this position.
-pub fn position_key(order: &Order) -> String {
-    format!("position/{}/{}", order.exchange, order.symbol)
-}
-
-/// Locked by whoever trades for this bot.
-pub fn bot_key(bot: &str) -> String {
-    format!("bot/{bot}")
+    /// What is locked by whoever records an order, moves a position or trades for a bot, of these books.
+    fn key(&self, what: &str, name: &str) -> String {
+        format!("{}/{what}/{name}", self.books.name())
+    }
 }

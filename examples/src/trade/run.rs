@@ -94,8 +94,7 @@ pub async fn run(
 ) -> Result<Option<Outcome>> {
     let orders = orders::read(file)?;
     staff.check(&orders)?;
-    let home = options.home()?;
-    options.probe(home.path()).await?;
+    let home = options.home().await?;
     let books = Books::create(home.path(), &orders, cooldown)?;
     let url = options.url(home.path());
     announce(

@@ -1,5 +1,11 @@
 -- The books of the trade example. Quantities and prices are counts of hundred-millionths, times are
 -- milliseconds since 1970.
+CREATE TABLE books (
+    name TEXT NOT NULL            -- with which the keys of their locks begin
+) STRICT;
+
+INSERT INTO books VALUES ('books-' || lower(hex(randomblob(4))));
+
 CREATE TABLE orders (
     seq      INTEGER PRIMARY KEY,
     id       TEXT    NOT NULL UNIQUE,

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use crate::support::{Ended as _, Scene, damages, program};
+use crate::support::{Ended as _, Scene, Store, damages, program};
 use rstest::rstest;
 
 /// Three bots with eight orders each.
-fn three_bots() -> Scene {
-    Scene::new((0..24).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 3)))
+fn three_bots(store: Store) -> Scene {
+    Scene::on(store, (0..24).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 3)))
 }
 
 const MANY: &str = "--evaluators 4 --cooldown 40ms --latency 5ms";
 
-#[test]
-fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown() {
-    let scene = three_bots();
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
+fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown(#[case] store: Store) {
+    let scene = three_bots(store);
     scene.run(MANY).assert_clean();
     assert_eq!(scene.findings().offences, []);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 24);
@@ -22,14 +24,17 @@ fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown() {
 
 #[test]
 fn b1_without_locks_it_trades_inside_its_cooldown() {
-    damages(&three_bots(), MANY, |findings| findings.cooldowns() > 0);
+    damages(&three_bots(Store::Sqlite), MANY, |findings| findings.cooldowns() > 0);
 }
 
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
 #[tokio::test]
-async fn b2_a_second_evaluation_is_refused_at_once() {
-    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
+async fn b2_a_second_evaluation_is_refused_at_once(#[case] store: Store) {
+    let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
     drop(scene.books(Duration::ZERO));
-    let trading = scene.locks().await.lock("bot/bot-1").acquire().await.expect("a free bot");
+    let trading = scene.lock("bot/bot-1").await;
     let mut second = scene.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
     second.go();
     second.hears("another trade is in progress");
@@ -42,8 +47,8 @@ async fn b2_a_second_evaluation_is_refused_at_once() {
 }
 
 /// Two orders of one bot, for two workers.
-fn two_orders() -> Scene {
-    Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1", "A-2,aurora,BTC-USD,buy,1,100,bot-1"])
+fn two_orders(store: Store) -> Scene {
+    Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1", "A-2,aurora,BTC-USD,buy,1,100,bot-1"])
 }
 
 // The ttl is so long that nothing lapses within the test: only a release lets the bot trade again.
@@ -52,8 +57,12 @@ fn two_orders() -> Scene {
 #[case::error("--fault error", "does not know the order")]
 #[case::panic("--fault panic", "it panicked")]
 #[case::timeout("--fault hang --patience 300ms", "gave up after 300ms")]
-fn b3_a_bot_can_trade_again_after(#[case] fault: &str, #[case] end: &str) {
-    let scene = two_orders();
+fn b3_a_bot_can_trade_again_after(
+    #[case] fault: &str,
+    #[case] end: &str,
+    #[values(Store::Sqlite, Store::Redis)] store: Store,
+) {
+    let scene = two_orders(store);
     drop(scene.books(Duration::ZERO));
     let mut first = scene.worker("evaluator", "evaluator-1", "0/2", &format!("--ttl 10m {fault}"));
     let mut second = scene.worker("evaluator", "evaluator-2", "1/2", "--ttl 10m");
@@ -67,9 +76,11 @@ fn b3_a_bot_can_trade_again_after(#[case] fault: &str, #[case] end: &str) {
     assert_eq!(scene.findings().offences, []);
 }
 
-#[test]
-fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed() {
-    let scene = two_orders();
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
+fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed(#[case] store: Store) {
+    let scene = two_orders(store);
     drop(scene.books(Duration::ZERO));
     let mut killed = scene.worker("evaluator", "evaluator-1", "0/2", "--ttl 2s --patience 10m --fault hang");
     let mut other = scene.worker("evaluator", "evaluator-2", "1/2", "--ttl 2s");
@@ -88,11 +99,14 @@ fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed() {
     );
 }
 
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
 #[tokio::test]
-async fn b4_different_bots_never_block_each_other() {
-    let scene = Scene::new((0..10).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 2)));
+async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
+    let scene = Scene::on(store, (0..10).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 2)));
     drop(scene.books(Duration::ZERO));
-    let trading = scene.locks().await.lock("bot/bot-0").acquire().await.expect("a free bot");
+    let trading = scene.lock("bot/bot-0").await;
     let mut worker = scene.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
     worker.go();
     scene.wait_for("SELECT count(*) FROM trades WHERE account = 'bot-1'", 5);
@@ -105,10 +119,26 @@ async fn b4_different_bots_never_block_each_other() {
 }
 
 #[tokio::test]
-async fn b5_an_operator_finds_log_lines() {
-    let scene = two_orders();
+async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared() {
+    let [ours, theirs] = [two_orders(Store::Redis), two_orders(Store::Redis)];
+    [&ours, &theirs].map(|scene| drop(scene.books(Duration::ZERO)));
+    let trading = theirs.lock("bot/bot-1").await;
+    let mut worker = ours.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
+    worker.go();
+    let (status, said) = worker.ends();
+    assert!(status.success() && !said.contains("another trade is in progress"), "{said}");
+    assert!(trading.is_held(), "ours traded while theirs was taken");
+    assert_eq!(ours.findings().offences, []);
+}
+
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
+#[tokio::test]
+async fn b5_an_operator_finds_log_lines(#[case] store: Store) {
+    let scene = two_orders(store);
     drop(scene.books(Duration::from_secs(600)));
-    let trading = scene.locks().await.lock("bot/bot-1").acquire().await.expect("a free bot");
+    let trading = scene.lock("bot/bot-1").await;
     let mut worker = scene.worker("evaluator", "evaluator-1", "0/1", "");
     worker.go();
     let refused = worker.hears("refused: another trade is in progress");
@@ -120,9 +150,11 @@ async fn b5_an_operator_finds_log_lines() {
     assert!(cooling.contains("bot-1") && cooling.contains("left="), "{cooling}");
 }
 
-#[test]
-fn b5_an_operator_has_a_command_that_names_offenders() {
-    let scene = three_bots();
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
+fn b5_an_operator_has_a_command_that_names_offenders(#[case] store: Store) {
+    let scene = three_bots(store);
     let check = || program().arg("check").arg("--data").arg(scene.data()).ended();
 
     scene.run(MANY).assert_clean();

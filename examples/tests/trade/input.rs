@@ -2,6 +2,8 @@
 
 use rstest::rstest;
 
+use conformance_tests::{Server, Software};
+
 use crate::support::{Ended as _, Scene, program};
 
 #[rstest]
@@ -95,8 +97,18 @@ fn a_bad_file_is_refused(#[case] content: &[u8], #[case] error: &str) {
 #[rstest]
 #[case::no_such_file("--orders /nonexistent/orders.csv", "cannot read /nonexistent/orders.csv: No such file")]
 #[case::a_directory("--orders /", "cannot read /: ")]
-#[case::unknown_scheme("--backend redis://me:secret@host", "--backend redis: is not a store known here")]
-#[case::no_scheme("--backend locks.db", "--backend has no scheme; expected sqlite:PATH")]
+#[case::unknown_scheme(
+    "--backend mysql://me:secret@host",
+    "--backend mysql: is not a store known here; expected sqlite:PATH, redis://"
+)]
+#[case::no_scheme("--backend locks.db", "--backend has no scheme; expected sqlite:PATH, redis://")]
+#[case::a_password_before_the_colon("--backend me@secret:6379", "--backend has no scheme")]
+#[case::no_host("--backend redis:secret", "redis://: connect on redis: not the address of a Redis")]
+#[case::nobody_listens("--backend redis://me:secret@127.0.0.1:1", "redis://127.0.0.1:1: connect on redis: ")]
+#[case::no_such_host(
+    "--backend rediss://me:secret@host.invalid",
+    "rediss://host.invalid: connect on redis: "
+)]
 #[case::no_path("--backend sqlite:", "--backend sqlite: has no path")]
 #[case::no_directory("--backend sqlite:/nonexistent/locks.db", "open on sqlite: the directory /nonexistent")]
 #[case::nobody_there("--sockets 1 --schedulers 0", "--sockets and --schedulers must be 2 or more together")]
@@ -110,6 +122,36 @@ fn what_cannot_run_is_said_in_one_line(#[case] args: &str, #[case] error: &str) 
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert!(!ran.err.contains("secret"), "{}", ran.err);
     assert_eq!(ran.out, "");
+}
+
+#[rstest]
+#[test]
+fn a_password_of_the_store_is_in_no_output_and_with_a_wrong_one_nothing_is_begun() {
+    let server = Server::with(Software::Redis, &["--user", "me", "on", ">right-secret", "~*", "&*", "+@all"]);
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,bot-1"]);
+    let run = |password: &str| {
+        let url = server.url().replace("://", &format!("://me:{password}@"));
+        let ran = scene.command("").env("RUST_LOG", "trace").args(["--backend", &url]).ended();
+        assert!(!ran.err.contains("secret") && !ran.out.contains("secret"), "{}{}", ran.out, ran.err);
+        ran
+    };
+    let refused = run("wrong-secret");
+    assert_eq!(refused.code, Some(2), "{}{}", refused.out, refused.err);
+    let error = format!("error: {}: connect on redis: the user or the password is wrong", server.url());
+    assert_eq!(refused.err.lines().last(), Some(&*error), "{}", refused.err);
+    assert!(!scene.data().exists(), "nothing was begun");
+
+    let ran = run("right-secret");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains(&format!("locks in {}", server.url())), "{}", ran.err);
+}
+
+#[test]
+fn help_names_the_stores_that_are_known() {
+    let ran = program().arg("--help").ended();
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(examples::backend::KNOWN), "{}", ran.out);
 }
 
 #[test]

@@ -5,5 +5,6 @@
 mod bots;
 mod fills;
 mod input;
+mod stopped;
 mod support;
 mod whole;

@@ -4,22 +4,21 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lock_core::Token;
+use rstest::rstest;
 use rustix::process::Signal;
 
-use crate::support::{Ended as _, LIMIT, Scene, Worker, program};
-use examples::trade::books::Books;
-use examples::trade::entry::{Entry, Written};
-use examples::trade::orders;
+use crate::support::{Ended as _, LIMIT, Scene, Store, Worker, program};
 
-#[test]
-fn the_shipped_orders_come_out_right_and_nothing_is_left_behind() {
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
+fn the_shipped_orders_come_out_right_and_nothing_is_left_behind(#[case] store: Store) {
     let temporary = tempfile::tempdir().expect("a directory");
-    let ran = program().env("TMPDIR", temporary.path()).ended();
+    let ran = program().args(store.backend(temporary.path())).env("TMPDIR", temporary.path()).ended();
     ran.assert_clean();
     assert_eq!(ran.figure("orders"), 3000);
     assert_eq!(ran.figure("trades recorded"), 3000);
-    assert!(ran.figure("already recorded") >= 2880, "the other arrival of every fill:\n{}", ran.out);
+    assert_eq!(ran.figure("already recorded"), 2880, "the other arrival of every fill:\n{}", ran.out);
     assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
 }
 
@@ -78,76 +77,6 @@ fn workers_end_when_their_parent_is_killed() {
         assert!(begun.elapsed() < LIMIT, "workers outlive their parent");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-#[test]
-fn a_worker_that_was_stopped_beyond_its_ttl_learns_that_it_lost() {
-    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,"]);
-    drop(scene.books(Duration::ZERO));
-    let mut stopped = scene.worker("socket", "socket-1", "0/1", "--ttl 1s --patience 10m --fault hang");
-    let mut other = scene.worker("socket", "socket-2", "0/1", "--ttl 10m");
-    stopped.go();
-    stopped.hears("the exchange fails");
-    stopped.signal(Signal::STOP);
-    other.go();
-    other.hears("recorded");
-    assert!(other.ends().0.success());
-    stopped.signal(Signal::CONT);
-    stopped.hears("the lock was lost");
-    stopped.hears("already recorded");
-    assert!(stopped.ends().0.success());
-    assert_eq!(scene.findings().offences, []);
-}
-
-#[tokio::test]
-async fn a_position_refuses_a_token_lower_than_one_it_has_seen() {
-    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,"]);
-    let books = scene.books(Duration::ZERO);
-    let [first, second] = &orders::read(&scene.file()).expect("good orders")[..] else {
-        panic!("two orders")
-    };
-    let entry = |order: &orders::Order, token| Entry {
-        order: order.clone(),
-        position: examples::trade::position::Position { fills: 1, ..Default::default() },
-        worker: "socket-1".into(),
-        token: Some(Token::new(token)),
-    };
-    assert_eq!(books.write(entry(first, 8)).await.expect("an answer"), Written::Recorded);
-    assert_eq!(books.write(entry(second, 7)).await.expect("an answer"), Written::Stale);
-    assert_eq!(books.write(entry(first, 7)).await.expect("an answer"), Written::Stale, "and is no duplicate");
-    assert_eq!(books.write(entry(first, 8)).await.expect("an answer"), Written::Duplicate);
-    assert_eq!(scene.number("SELECT count(*) FROM trades"), 1, "nothing was written");
-    assert_eq!(scene.number("SELECT token FROM positions"), 8);
-    let seen = books.position(second, Some(Token::new(10))).await.expect("an answer");
-    assert_eq!(seen.expect("the highest token").fills, 1);
-    assert_eq!(
-        books.position(second, Some(Token::new(9))).await.expect("an answer"),
-        None,
-        "too late to look"
-    );
-    let written = books.write(entry(second, 9)).await.expect("an answer");
-    assert_eq!(written, Written::Stale, "nor to write what the later one has not seen");
-    let orders = books.orders().await.expect("orders");
-    assert_eq!(orders, orders::read(&scene.file()).expect("good orders"), "the books know what was read");
-    drop(Books::open(&scene.data()).expect("a second connection"));
-}
-
-#[tokio::test]
-async fn a_bot_refuses_a_token_lower_than_one_it_has_seen() {
-    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
-    let books = scene.books(Duration::ZERO);
-    let [first] = &orders::read(&scene.file()).expect("good orders")[..] else { panic!("one order") };
-    let left = books.cooldown_left("bot-1", Some(Token::new(8))).await.expect("an answer");
-    assert_eq!(left, Some(Duration::ZERO));
-    assert_eq!(books.cooldown_left("bot-1", Some(Token::new(7))).await.expect("an answer"), None);
-    let late = Entry {
-        order: first.clone(),
-        position: Default::default(),
-        worker: "evaluator-1".into(),
-        token: Some(Token::new(7)),
-    };
-    assert_eq!(books.write(late).await.expect("an answer"), Written::Stale);
-    assert_eq!(scene.number("SELECT count(*) FROM trades"), 0);
 }
 
 /// Waits until there are all six of them.
