@@ -41,7 +41,7 @@ impl Backend for Redis {
         }
         call.arg(mode(claim.mode())).arg(millis(claim.ttl())).arg(u8::from(claim.waits()));
         call.arg(self.link.channel()).arg(claim.tag()).arg(claim.label());
-        let answer = self.link.run(&call, claim.waits()).await?;
+        let answer = self.link.run_again(&call, claim.waits()).await?;
         match read::<Vec<u64>>(answer)?[..] {
             [1, token, lease] => {
                 Ok(Attempt::Granted(Grant::new(Token::new(token), Duration::from_millis(lease))))
@@ -68,6 +68,7 @@ impl Backend for Redis {
         if !keep.is_zero() {
             call.key(self.names.claim(&crate::random()?));
         }
+        // Once: a second run would say of what the first one removed that it was lost.
         match read::<u64>(self.link.run(&call, false).await?)? {
             1 => Ok(Ownership::held(keep)),
             0 => Ok(Ownership::Lost),
@@ -76,6 +77,8 @@ impl Backend for Redis {
     }
 
     async fn wakeups(&self, claim: &Claim) -> Result<Wakeups> {
+        // What another client of this store queued, whose rings come here too: a fork listens as well.
+        self.link.listen().await?;
         Ok(self.link.bells().hang(claim))
     }
 
@@ -90,7 +93,7 @@ impl Redis {
         for claim in claims {
             call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(claim.ttl()));
         }
-        let leases = read::<Vec<u64>>(self.link.run(&call, false).await?)?;
+        let leases = read::<Vec<u64>>(self.link.run_again(&call, false).await?)?;
         let ownership = |lease| match lease {
             0 => Ownership::Lost,
             lease => Ownership::held(Duration::from_millis(lease)),

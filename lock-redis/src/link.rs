@@ -1,11 +1,14 @@
 //! One connection to the server, made again when it breaks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lock_core::{Bells, Result};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, ScriptInvocation, Value};
+use redis::{
+    AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, ScriptInvocation, Value,
+};
 use tokio::sync::Mutex;
 
 use crate::error::explain;
@@ -24,10 +27,15 @@ pub(crate) struct Link {
 
 #[derive(Default)]
 struct Current {
-    connection: Option<MultiplexedConnection>,
-    /// Which connection it is, to tell a broken one from the one made after it.
-    number: u64,
+    line: Option<Line>,
     listens: bool,
+}
+
+/// A connection, until it is given up.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) connection: MultiplexedConnection,
+    gone: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -48,75 +56,100 @@ impl Link {
         &self.bells
     }
 
-    /// Runs a script. `listens` makes sure first that rings are heard on this connection.
+    /// Runs a script once. `listens` makes sure first that rings are heard on this connection.
     pub(crate) async fn run(&self, script: &ScriptInvocation<'_>, listens: bool) -> Result<Value> {
-        let (mut connection, number) = self.connection(listens).await?;
-        let answer = script.invoke_async(&mut connection).await;
-        if let Err(error) = &answer {
-            self.doubt(error, number).await;
-        }
+        self.attempt(script, listens).await.map_err(explain)
+    }
+
+    /// Runs a script that may run twice: again, if the connection turns out to have gone or to lead to no master, so
+    /// that a client which was idle meanwhile does not fail for it.
+    pub(crate) async fn run_again(&self, script: &ScriptInvocation<'_>, listens: bool) -> Result<Value> {
+        let answer = match self.attempt(script, listens).await {
+            Err(error) if went(&error) => self.attempt(script, listens).await,
+            answer => answer,
+        };
         answer.map_err(explain)
     }
 
-    pub(crate) async fn connection(&self, listens: bool) -> Result<(MultiplexedConnection, u64)> {
+    async fn attempt(&self, script: &ScriptInvocation<'_>, listens: bool) -> RedisResult<Value> {
+        let mut line = self.line(listens).await?;
+        let answer = script.invoke_async(&mut line.connection).await;
+        if let Err(error) = &answer {
+            self.doubt(error, &line);
+        }
+        answer
+    }
+
+    /// Sees to it that the rings of this client are heard on this connection.
+    pub(crate) async fn listen(&self) -> Result<()> {
+        self.line(true).await.map_err(explain).map(drop)
+    }
+
+    /// The connection there is, or a new one.
+    pub(crate) async fn line(&self, listens: bool) -> RedisResult<Line> {
         let mut current = self.current.lock().await;
-        let mut connection = match &current.connection {
-            Some(connection) => connection.clone(),
-            None => {
-                let connection = self.connect().await?;
-                *current = Current {
-                    connection: Some(connection.clone()),
-                    number: current.number + 1,
-                    listens: false,
-                };
-                connection
+        let mut line = match &current.line {
+            Some(line) if !line.gone.load(Ordering::SeqCst) => line.clone(),
+            _ => {
+                let line = self.connect().await?;
+                *current = Current { line: Some(line.clone()), listens: false };
+                line
             }
         };
         if listens && !current.listens {
-            if let Err(error) = connection.subscribe(&*self.channel).await {
-                current.connection = None;
-                return Err(explain(error));
+            if let Err(error) = line.connection.subscribe(&*self.channel).await {
+                self.doubt(&error, &line);
+                return Err(error);
             }
             current.listens = true;
             // What was rung while nobody listened is not known.
             self.bells.ring_all();
         }
-        Ok((connection, current.number))
+        Ok(line)
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection> {
+    async fn connect(&self) -> RedisResult<Line> {
         crate::tls::provide();
-        let bells = self.bells.clone();
+        let gone = Arc::new(AtomicBool::new(false));
+        let (bells, broken) = (self.bells.clone(), gone.clone());
         let push = move |push: PushInfo| {
-            hear(&bells, &push);
+            hear(&bells, &broken, &push);
             Ok::<_, redis::aio::SendError>(())
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
             .set_push_sender(push);
-        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(explain)
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Line { connection, gone })
     }
 
     /// Gives up a connection that may be broken, or that leads to a server which is no master any more.
-    async fn doubt(&self, error: &redis::RedisError, number: u64) {
+    fn doubt(&self, error: &RedisError, line: &Line) {
         let server_answered = error.code().is_some_and(|code| code != "READONLY" && code != "LOADING");
-        let mut current = self.current.lock().await;
-        if !server_answered && current.number == number {
-            current.connection = None;
+        if !server_answered && !line.gone.swap(true, Ordering::SeqCst) {
             self.bells.ring_all();
         }
     }
 }
 
+/// Whether a new connection may do at once what this one did not.
+fn went(error: &RedisError) -> bool {
+    error.code() == Some("READONLY") || error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
 /// A ring, or the end of hearing any.
-fn hear(bells: &Bells, push: &PushInfo) {
+fn hear(bells: &Bells, gone: &AtomicBool, push: &PushInfo) {
     match (&push.kind, &push.data[..]) {
         (PushKind::Message, [_, tag]) => match redis::from_redis_value_ref::<u64>(tag) {
             Ok(tag) => bells.ring(tag),
             Err(_) => bells.ring_all(),
         },
-        (PushKind::Disconnection, _) => bells.ring_all(),
+        (PushKind::Disconnection, _) => {
+            // First the one: who is rung looks at once, and on a new connection.
+            gone.store(true, Ordering::SeqCst);
+            bells.ring_all();
+        }
         _ => {}
     }
 }

@@ -13,7 +13,7 @@ const SMALLEST: u32 = 7;
 
 /// Refuses a server that cannot keep locks, and warns of one that may drop them.
 pub(crate) async fn check(link: &Link) -> Result<()> {
-    let (mut connection, _) = link.connection(false).await?;
+    let mut connection = link.line(false).await.map_err(explain)?.connection;
     let hello: HashMap<String, Value> = cmd("HELLO").query_async(&mut connection).await.map_err(explain)?;
     let word = |name| hello.get(name).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
     judge(&word("version").unwrap_or_default(), &word("mode").unwrap_or_default())?;

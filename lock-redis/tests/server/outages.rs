@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use conformance_tests::Server;
-use lock_core::{Backend, ErrorKind};
+use lock_core::{Attempt, Backend, Claim, ErrorKind, Mode, Ownership};
 use rstest::rstest;
 
-use crate::help::{LIMIT, LONG, ask, locker, queued, server, within};
+use crate::help::{LIMIT, LONG, ask, claim, locker, queued, server, store, within};
 
 #[derive(Clone, Copy)]
 enum Blow {
@@ -52,6 +52,47 @@ async fn a_client_works_on_after(#[case] blow: Blow) {
     strike(&mut server, blow).await;
     let other = within(locks.lock("b").timeout(LIMIT).acquire()).await.expect("granted");
     within(other.release()).await.expect("the keeper's connection is not the point here");
+}
+
+#[rstest]
+#[case::kill_9_and_restart(Blow::Kill)]
+#[case::restart(Blow::Shutdown)]
+#[case::client_kill(Blow::CutConnections)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_client_that_was_cut_off_asks_on_a_new_connection(#[case] blow: Blow) {
+    let mut server = server();
+    let store = store(&server).await;
+    let never_asked = claim("a", LONG);
+    let mut bell = store.wakeups(&never_asked).await.expect("it listens");
+    within(bell.next()).await.expect("it has begun to listen");
+
+    strike(&mut server, blow).await;
+    within(bell.next()).await.expect("it has noticed");
+    // A release is not asked for twice.
+    let released = within(store.release(&never_asked, Duration::ZERO)).await;
+    assert_eq!(released.expect("an answer at the first try"), Ownership::Lost);
+}
+
+/// A client whose runtime stands still meanwhile has noticed nothing when it asks.
+#[rstest]
+#[case::kill_9_and_restart(Blow::Kill)]
+#[case::restart(Blow::Shutdown)]
+#[case::client_kill(Blow::CutConnections)]
+fn a_client_that_was_cut_off_unawares_is_answered_at_the_first_try(#[case] blow: Blow) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (mine, others) = (runtime(), runtime());
+    let mut server = server();
+    let store = mine.block_on(store(&server));
+    let held = std::sync::Arc::new(claim("a", LONG));
+    for skips in [Claim::new("b", Mode::Exclusive, LONG).expect("valid"), claim("c", LONG)] {
+        others.block_on(strike(&mut server, blow));
+        let attempt = mine.block_on(within(store.acquire(&skips)));
+        assert!(matches!(attempt, Ok(Attempt::Granted(_))), "{attempt:?}");
+    }
+    mine.block_on(store.acquire(&held)).expect("granted");
+    others.block_on(strike(&mut server, Blow::CutConnections));
+    let renewed = mine.block_on(within(store.renew(&[held])));
+    assert!(matches!(renewed[..], [Ok(Ownership::Held { .. })]), "{renewed:?}");
 }
 
 #[rstest]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use lock_core::Locker;
+use futures::FutureExt;
+use lock_core::{Attempt, Backend, Locker};
 use lock_redis::Redis;
 
-use crate::help::{LIMIT, LONG, locker, queued, server, within};
+use crate::help::{LIMIT, LONG, ask, claim, locker, queued, server, store, within};
 use crate::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,4 +43,34 @@ async fn a_connection_on_which_nothing_comes_back_is_given_up() {
     // The new connection hears the rings of those who waited on the old one.
     within(held.release()).await.expect("it was held");
     drop(within(waiter).await.expect("no panic").expect("granted"));
+}
+
+/// Nobody heard it, and whoever comes to listen does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_over_a_place_hears_what_was_rung_while_nobody_listened() {
+    let server = server();
+    let (near, origin) = (store(&server).await, store(&server).await);
+    let fork = origin.fork().await.expect("another client of it");
+    let [held, first, second] = [(); 3].map(|()| claim("a", LONG));
+    for (client, claim) in [(&near, &held), (&origin, &first), (&origin, &second)] {
+        client.acquire(claim).await.expect("an answer");
+    }
+    drop(origin);
+    within(async {
+        // `near` listens.
+        while ask::<String>(&server, "CLIENT LIST TYPE pubsub").await.lines().count() > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    near.release(&held, Duration::ZERO).await.expect("released");
+    let mut bell = fork.wakeups(&first).await.expect("a bell");
+    within(bell.next()).await.expect("a ring");
+
+    // From here on it listens.
+    let mut bell = fork.wakeups(&second).await.expect("a bell");
+    assert!(matches!(fork.acquire(&first).await, Ok(Attempt::Granted(_))));
+    while bell.next().now_or_never().is_some() {}
+    near.release(&first, Duration::ZERO).await.expect("released");
+    within(bell.next()).await.expect("a ring");
 }
