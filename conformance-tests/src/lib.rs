@@ -6,6 +6,7 @@ mod cases;
 mod flaky;
 mod helper;
 mod history;
+mod line;
 mod patience;
 mod queue;
 mod run;
@@ -15,6 +16,7 @@ mod world;
 
 pub use cases::{Case, Needs, all};
 pub use flaky::{Call, Fate, Flaky};
+pub use line::{Line, Proxy};
 pub use run::main;
 pub use servers::{Server, Software, Way};
 pub use subject::Subject;

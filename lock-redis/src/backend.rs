@@ -41,9 +41,11 @@ impl Backend for Redis {
         }
         call.arg(mode(claim.mode())).arg(millis(claim.ttl())).arg(u8::from(claim.waits()));
         call.arg(self.link.channel()).arg(claim.tag()).arg(claim.label());
-        let answer = self.link.run_again(&call, claim.waits()).await?;
+        let (answer, line) = self.link.run_again(&call, claim.waits()).await?;
         match read::<Vec<u64>>(answer)?[..] {
             [1, token, lease] => {
+                // A place need not be: the look that finds it granted writes once more.
+                self.link.replicated(line).await?;
                 Ok(Attempt::Granted(Grant::new(Token::new(token), Duration::from_millis(lease))))
             }
             [0, retry_after] => Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after)))),
@@ -55,7 +57,7 @@ impl Backend for Redis {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
             match self.renew_some(batch).await {
-                Ok(some) => answers.extend(some.into_iter().map(Ok)),
+                Ok(some) => answers.extend(some),
                 Err(error) => answers.extend(batch.iter().map(|_| Err(error.clone()))),
             }
         }
@@ -88,15 +90,20 @@ impl Backend for Redis {
 }
 
 impl Redis {
-    async fn renew_some(&self, claims: &[Arc<Claim>]) -> Result<Vec<Ownership>> {
+    async fn renew_some(&self, claims: &[Arc<Claim>]) -> Result<Vec<Result<Ownership>>> {
         let mut call = RENEW.prepare_invoke();
         for claim in claims {
             call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(claim.ttl()));
         }
-        let leases = read::<Vec<u64>>(self.link.run_again(&call, false).await?)?;
+        let (answer, line) = self.link.run_again(&call, false).await?;
+        let leases = read::<Vec<u64>>(answer)?;
+        let replicated = match leases.iter().any(|lease| *lease > 0) {
+            true => self.link.replicated(line).await,
+            false => Ok(()),
+        };
         let ownership = |lease| match lease {
-            0 => Ownership::Lost,
-            lease => Ownership::held(Duration::from_millis(lease)),
+            0 => Ok(Ownership::Lost),
+            lease => replicated.clone().map(|()| Ownership::held(Duration::from_millis(lease))),
         };
         Ok(leases.into_iter().map(ownership).collect())
     }

@@ -23,7 +23,7 @@ pub(crate) fn explain(error: RedisError) -> Error {
             (ErrorKind::Backend, FOREIGN.to_owned())
         }
         (_, "OOM") => (ErrorKind::Unavailable, "the server is out of memory (maxmemory)".to_owned()),
-        (Kind::Server(ServerErrorKind::ReadOnly), _) => {
+        _ if is_replica(&error) => {
             (ErrorKind::Unavailable, "the server is a replica and cannot write".to_owned())
         }
         (Kind::Server(ServerErrorKind::ResponseError), _) => {
@@ -36,6 +36,12 @@ pub(crate) fn explain(error: RedisError) -> Error {
         _ => (ErrorKind::Unavailable, error.to_string()),
     };
     Error::new(kind, message).with_source(error)
+}
+
+/// Whether the server was asked what only a master does: to write, or to wait for its replicas.
+pub(crate) fn is_replica(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default();
+    error.kind() == Kind::Server(ServerErrorKind::ReadOnly) || detail.contains("used with replica instances")
 }
 
 const FOREIGN: &str = "something else is stored under a name of the locks (PREFIX:n, PREFIX:q:…, PREFIX:c:…): use a prefix of your own";

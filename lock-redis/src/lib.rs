@@ -105,11 +105,12 @@ impl std::fmt::Debug for Redis {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     prefix: String,
+    min_replicas: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prefix: "lock".into() }
+        Self { prefix: "lock".into(), min_replicas: 0 }
     }
 }
 
@@ -123,6 +124,22 @@ impl Options {
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// How many replicas must have a grant or a renewal before it counts, by `WAIT`; 0 by default. One that not so many
+    /// have acknowledged within a second is [`Unavailable`](ErrorKind::Unavailable): it may be in the store, and is asked
+    /// for again or removed.
+    ///
+    /// It takes one more round trip, and as long as a replica takes to answer the server. What else this client asks is
+    /// held up for so long. What it promises, and what not, is in the README under "Replicas".
+    ///
+    /// ```
+    /// let options = lock_redis::Options::default().min_replicas(1);
+    /// ```
+    #[must_use]
+    pub fn min_replicas(mut self, replicas: u32) -> Self {
+        self.min_replicas = replicas;
         self
     }
 
@@ -180,7 +197,7 @@ impl Options {
         // Rings come over the connection that carries the requests: that takes RESP3.
         let settings = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings)).map_err(error::explain)?;
-        let link = Link::new(client, names.channel(&random()?).into(), Bells::default());
+        let link = Link::new(client, names.channel(&random()?).into(), Bells::default(), self.min_replicas);
         server::check(&link).await?;
         Ok(Redis { link: Arc::new(link), names })
     }

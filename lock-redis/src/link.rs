@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lock_core::{Bells, Result};
+use lock_core::{Bells, Error, ErrorKind, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, ScriptInvocation, Value,
 };
 use tokio::sync::Mutex;
 
-use crate::error::explain;
+use crate::error::{explain, is_replica};
 
 /// How long the server may take to answer before the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long replicas may take to have what was written: less than that, or the connection went with them.
+const REPLICATION: Duration = Duration::from_secs(1);
 
 /// A connection that carries all requests, and all rings the other way.
 pub(crate) struct Link {
@@ -22,6 +25,8 @@ pub(crate) struct Link {
     /// The channel on which this client is rung.
     channel: Arc<str>,
     bells: Bells,
+    /// How many replicas must have what is granted and renewed.
+    replicas: u32,
     current: Mutex<Current>,
 }
 
@@ -39,13 +44,13 @@ pub(crate) struct Line {
 }
 
 impl Link {
-    pub(crate) fn new(client: Client, channel: Arc<str>, bells: Bells) -> Self {
-        Self { client, channel, bells, current: Mutex::default() }
+    pub(crate) fn new(client: Client, channel: Arc<str>, bells: Bells, replicas: u32) -> Self {
+        Self { client, channel, bells, replicas, current: Mutex::default() }
     }
 
     /// Another connection of the same client.
     pub(crate) fn fork(&self) -> Self {
-        Self::new(self.client.clone(), self.channel.clone(), self.bells.clone())
+        Self::new(self.client.clone(), self.channel.clone(), self.bells.clone(), self.replicas)
     }
 
     pub(crate) fn channel(&self) -> &str {
@@ -58,12 +63,16 @@ impl Link {
 
     /// Runs a script once. `listens` makes sure first that rings are heard on this connection.
     pub(crate) async fn run(&self, script: &ScriptInvocation<'_>, listens: bool) -> Result<Value> {
-        self.attempt(script, listens).await.map_err(explain)
+        self.attempt(script, listens).await.map(|(answer, _)| answer).map_err(explain)
     }
 
     /// Runs a script that may run twice: again, if the connection turns out to have gone or to lead to no master, so
-    /// that a client which was idle meanwhile does not fail for it.
-    pub(crate) async fn run_again(&self, script: &ScriptInvocation<'_>, listens: bool) -> Result<Value> {
+    /// that a client which was idle meanwhile does not fail for it. Answers on which connection it ran, too.
+    pub(crate) async fn run_again(
+        &self,
+        script: &ScriptInvocation<'_>,
+        listens: bool,
+    ) -> Result<(Value, Line)> {
         let answer = match self.attempt(script, listens).await {
             Err(error) if went(&error) => self.attempt(script, listens).await,
             answer => answer,
@@ -71,13 +80,36 @@ impl Link {
         answer.map_err(explain)
     }
 
-    async fn attempt(&self, script: &ScriptInvocation<'_>, listens: bool) -> RedisResult<Value> {
+    async fn attempt(&self, script: &ScriptInvocation<'_>, listens: bool) -> RedisResult<(Value, Line)> {
         let mut line = self.line(listens).await?;
-        let answer = script.invoke_async(&mut line.connection).await;
-        if let Err(error) = &answer {
-            self.doubt(error, &line);
+        match script.invoke_async(&mut line.connection).await {
+            Ok(answer) => Ok((answer, line)),
+            Err(error) => {
+                self.doubt(&error, &line);
+                Err(error)
+            }
         }
-        answer
+    }
+
+    /// Waits until as many replicas as there must be have what a script wrote. It has to be asked on the connection on
+    /// which that ran, and holds up whatever is asked there meanwhile.
+    pub(crate) async fn replicated(&self, mut line: Line) -> Result<()> {
+        if self.replicas == 0 {
+            return Ok(());
+        }
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(self.replicas).arg(REPLICATION.as_millis() as u64);
+        match wait.query_async::<u32>(&mut line.connection).await {
+            Ok(some) if some < self.replicas => {
+                let message = format!("{some} of {} replicas have it, or said so in time", self.replicas);
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.doubt(&error, &line);
+                Err(explain(error))
+            }
+        }
     }
 
     /// Sees to it that the rings of this client are heard on this connection.
@@ -126,8 +158,8 @@ impl Link {
 
     /// Gives up a connection that may be broken, or that leads to a server which is no master any more.
     fn doubt(&self, error: &RedisError, line: &Line) {
-        let server_answered = error.code().is_some_and(|code| code != "READONLY" && code != "LOADING");
-        if !server_answered && !line.gone.swap(true, Ordering::SeqCst) {
+        let useless = error.code().is_none_or(|code| code == "LOADING") || is_replica(error);
+        if useless && !line.gone.swap(true, Ordering::SeqCst) {
             self.bells.ring_all();
         }
     }
@@ -135,7 +167,7 @@ impl Link {
 
 /// Whether a new connection may do at once what this one did not.
 fn went(error: &RedisError) -> bool {
-    error.code() == Some("READONLY") || error.is_connection_dropped() && !error.is_connection_refusal()
+    is_replica(error) || error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// A ring, or the end of hearing any.

@@ -4,10 +4,11 @@
 
 mod access;
 mod counts;
+mod failover;
 mod help;
 mod left;
 mod outages;
 mod poison;
-mod proxy;
+mod replicas;
 mod tokens;
 mod wakeups;
