@@ -60,7 +60,7 @@ async fn who_takes_over_a_place_hears_what_was_rung_while_nobody_listened() {
     let (near, origin) = (store(&server).await, store(&server).await);
     let fork = origin.fork().await.expect("another client of it");
     // So that what rings when it begins to listen rings none of these.
-    drop(origin.wakeups(&claim("b", LONG)).await.expect("a bell"));
+    origin.acquire(&claim("b", LONG)).await.expect("granted");
     let [held, first, second] = [(); 3].map(|()| claim("a", LONG));
     for (client, claim) in [(&near, &held), (&origin, &first), (&origin, &second)] {
         client.acquire(claim).await.expect("an answer");
