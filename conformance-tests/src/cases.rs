@@ -15,6 +15,7 @@ mod clients;
 mod contention;
 mod cooldown;
 mod crash;
+mod cuts;
 mod deadlock;
 mod durations;
 mod ends;
@@ -86,20 +87,23 @@ pub enum Needs {
     Pushed,
     /// Other processes that reach the same store.
     Processes,
+    /// A client whose connections can be cut.
+    Cut,
 }
 
 impl Needs {
-    /// Why a store cannot run the case; `None` if it can. `processes` is whether others reach the store.
+    /// Why a store cannot run the case; `None` if it can. `processes` is whether others reach the store, `cut`
+    /// whether a client's connections can be cut.
     ///
     /// ```
     /// use conformance_tests::Needs;
     /// use lock_core::{Backend, Memory};
     ///
     /// let profile = Memory::new().profile();
-    /// assert_eq!(Needs::Fair.missing(&profile, false), None);
-    /// assert_eq!(Needs::Processes.missing(&profile, false), Some("no other process reaches the store"));
+    /// assert_eq!(Needs::Fair.missing(&profile, false, false), None);
+    /// assert_eq!(Needs::Processes.missing(&profile, false, false), Some("no other process reaches the store"));
     /// ```
-    pub fn missing(self, profile: &Profile, processes: bool) -> Option<&'static str> {
+    pub fn missing(self, profile: &Profile, processes: bool, cut: bool) -> Option<&'static str> {
         let (met, reason) = match self {
             Self::Shared => (profile.shared, "the store has no shared claims"),
             Self::Permits => (profile.permits, "the store has no permits"),
@@ -107,6 +111,7 @@ impl Needs {
             Self::Fair => (profile.fair, "the store grants in any order"),
             Self::Pushed => (profile.pushed, "the store does not ring"),
             Self::Processes => (processes, "no other process reaches the store"),
+            Self::Cut => (cut, "no client has connections to cut"),
         };
         (!met).then_some(reason)
     }
@@ -154,6 +159,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         crash::CASES,
         many_users::CASES,
         flaky::CASES,
+        cuts::CASES,
     ]
     .into_iter()
     .flatten()

@@ -1,7 +1,6 @@
 //! The line between a client and its server, for tests that cut it.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,16 +10,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the suite does to the connections between one client, with its forks, and the server.
+/// What the suite does to the connections of one client and its forks.
 ///
 /// [`Proxy`] does it for every server that is reached over TCP.
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> lock_core::Result<()> {
+/// use conformance_tests::{Line, Proxy};
+/// use lock_core::Locker;
+/// use lock_redis::Redis;
+///
+/// let proxy = Proxy::to("redis://127.0.0.1:6379").await;
+/// let locks = Locker::new(Redis::connect(proxy.url()).await?);
+/// let guard = locks.lock("a").acquire().await?;
+/// proxy.cut_answers(); // the release is done, and nobody hears of it
+/// guard.release().await?;
+/// assert!(proxy.connections() <= 2); // the client's and its keeper's
+/// proxy.cut();
+/// # Ok(())
+/// # }
+/// ```
 pub trait Line: Send + Sync + 'static {
     /// Ends the connections that there are. New ones come through.
     fn cut(&self);
 
-    /// From now on nothing that the server says comes through on the connections that there are. What the client says
-    /// does, and the connections stay open.
-    fn hold(&self);
+    /// Ends each of the connections that there are when the server next says something on it, which is not passed on: what
+    /// the client asked is done, and the client does not hear of it.
+    fn cut_answers(&self);
 
     /// How many connections there are.
     fn connections(&self) -> usize;
@@ -38,8 +55,8 @@ pub trait Line: Send + Sync + 'static {
 /// use tokio::net::{TcpListener, TcpStream};
 ///
 /// let server = TcpListener::bind("127.0.0.1:0").await?;
-/// let proxy = Proxy::to(server.local_addr()?).await;
-/// let mut client = TcpStream::connect(proxy.address()).await?;
+/// let proxy = Proxy::to(&format!("tcp://{}", server.local_addr()?)).await;
+/// let mut client = TcpStream::connect(proxy.url().trim_start_matches("tcp://")).await?;
 /// let (_served, _) = server.accept().await?;
 /// proxy.cut();
 /// assert_eq!(client.read(&mut [0]).await?, 0); // the end
@@ -47,7 +64,7 @@ pub trait Line: Send + Sync + 'static {
 /// # }
 /// ```
 pub struct Proxy {
-    address: SocketAddr,
+    url: String,
     state: Arc<State>,
     accepting: JoinHandle<()>,
 }
@@ -55,9 +72,10 @@ pub struct Proxy {
 struct State {
     target: Mutex<String>,
     cuts: watch::Sender<usize>,
-    /// How many connections there have been, and how many of those hear nothing more.
+    /// How many connections there have been; how many of those hear nothing more, or are cut by what they would hear.
     made: AtomicUsize,
     held: AtomicUsize,
+    doomed: AtomicUsize,
     open: AtomicUsize,
     edit: Mutex<Box<Edit>>,
 }
@@ -65,36 +83,99 @@ struct State {
 type Edit = dyn FnMut(&mut Vec<u8>) + Send;
 
 impl Proxy {
-    /// A way to the server at `host:port`, driven by the runtime this is called on.
-    pub async fn to(target: impl ToString) -> Self {
+    /// A way to the server at `scheme://[…@]host:port[/…]`, driven by the runtime this is called on.
+    ///
+    /// # Panics
+    ///
+    /// When that is no such address.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use conformance_tests::Proxy;
+    /// let proxy = Proxy::to("redis://me:secret@localhost:6379/3").await;
+    /// assert!(proxy.url().starts_with("redis://me:secret@127.0.0.1:") && proxy.url().ends_with("/3"));
+    /// # }
+    /// ```
+    pub async fn to(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let here = listener.local_addr().expect("it is bound").to_string();
         let state = Arc::new(State {
-            target: Mutex::new(target.to_string()),
+            target: Mutex::new(target(url).to_owned()),
             cuts: watch::Sender::new(0),
             made: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            doomed: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             edit: Mutex::new(Box::new(|_| {})),
         });
         let accepting = tokio::spawn(accept(listener, state.clone()));
-        Self { address, state, accepting }
+        Self { url: url.replacen(target(url), &here, 1), state, accepting }
     }
 
-    /// Where a client connects instead.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// The same address, but for the host and the port: those of this proxy.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use conformance_tests::Proxy;
+    /// let proxy = Proxy::to("postgres://localhost:5432").await;
+    /// assert_ne!(proxy.url(), "postgres://localhost:5432");
+    /// # }
+    /// ```
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
-    /// From now on connections are made to another server. Those that there are stay.
-    pub fn lead_to(&self, target: impl ToString) {
-        *self.state.target.lock().expect("no holder panics") = target.to_string();
+    /// From now on connections are made to the server at another address, as after a failover. Those that there are stay.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use conformance_tests::Proxy;
+    /// let proxy = Proxy::to("redis://localhost:6379").await;
+    /// proxy.lead_to("redis://localhost:6380");
+    /// # }
+    /// ```
+    pub fn lead_to(&self, url: &str) {
+        *self.state.target.lock().expect("no holder panics") = target(url).to_owned();
+    }
+
+    /// From now on nothing that the server says comes through on the connections that there are. What the client says
+    /// does, and the connections stay open.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use conformance_tests::Proxy;
+    /// let proxy = Proxy::to("redis://localhost:6379").await;
+    /// proxy.hold();
+    /// # }
+    /// ```
+    pub fn hold(&self) {
+        self.state.held.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// From now on what the server says is changed, piece by piece as it comes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use conformance_tests::Proxy;
+    /// let proxy = Proxy::to("redis://localhost:6379").await;
+    /// proxy.edit(|said| said.retain(|byte| *byte != 0));
+    /// # }
+    /// ```
     pub fn edit(&self, edit: impl FnMut(&mut Vec<u8>) + Send + 'static) {
         *self.state.edit.lock().expect("no holder panics") = Box::new(edit);
     }
+}
+
+/// The host and the port of an address.
+fn target(url: &str) -> &str {
+    let authority = url.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest));
+    let target = authority.map(|authority| authority.rsplit('@').next().unwrap_or(authority));
+    target.filter(|target| target.contains(':')).expect("an address with a host and a port")
 }
 
 impl Line for Proxy {
@@ -102,8 +183,8 @@ impl Line for Proxy {
         self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    fn hold(&self) {
-        self.state.held.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    fn cut_answers(&self) {
+        self.state.doomed.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     fn connections(&self) -> usize {
@@ -113,7 +194,7 @@ impl Line for Proxy {
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Proxy").field("target", &self.state.target).finish_non_exhaustive()
     }
 }
 
@@ -154,6 +235,9 @@ async fn pass(client: TcpStream, number: usize, state: &State) {
 async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: usize, state: &State) {
     let mut said = Vec::with_capacity(1 << 16);
     while matches!(from.read_buf(&mut said).await, Ok(1..)) {
+        if number < state.doomed.load(Ordering::SeqCst) {
+            return;
+        }
         (state.edit.lock().expect("no holder panics"))(&mut said);
         let held = number < state.held.load(Ordering::SeqCst);
         if !held && to.write_all(&said).await.is_err() {

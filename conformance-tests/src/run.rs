@@ -38,26 +38,35 @@ pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
     arguments.test_threads.get_or_insert(8);
     let subject: Arc<dyn Subject> = Arc::new(start(None));
     let profile = block_on(subject.client()).expect("a client of the store under test").profile();
-    let trials = all().flat_map(|case| trials(&subject, &profile, case)).collect();
+    let cut = block_on(subject.cuttable()).expect("a client of the store under test").is_some();
+    let store = Store { subject, profile, cut };
+    let trials = all().flat_map(|case| trials(&store, case)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+/// The store under test, and what is asked of it once.
+struct Store {
+    subject: Arc<dyn Subject>,
+    profile: Profile,
+    cut: bool,
+}
+
 /// A case as a trial, and once more as a permit of one if it is about exclusion.
-fn trials(subject: &Arc<dyn Subject>, profile: &Profile, case: Case) -> Vec<Trial> {
+fn trials(store: &Store, case: Case) -> Vec<Trial> {
     let one = Mode::permit_of(1).expect("one is not zero");
     let mut modes = vec![(Mode::Exclusive, "")];
     if case.exclusive {
         modes.push((one, " (permit of 1)"));
     }
-    modes.into_iter().map(|(mode, suffix)| trial(subject, profile, case, mode, suffix)).collect()
+    modes.into_iter().map(|(mode, suffix)| trial(store, case, mode, suffix)).collect()
 }
 
-fn trial(subject: &Arc<dyn Subject>, profile: &Profile, case: Case, mode: Mode, suffix: &str) -> Trial {
+fn trial(store: &Store, case: Case, mode: Mode, suffix: &str) -> Trial {
     let permit = (mode != Mode::Exclusive).then_some(crate::Needs::Permits);
-    let processes = subject.address().is_some();
-    let missing =
-        case.needs.iter().copied().chain(permit).find_map(|needs| needs.missing(profile, processes));
-    let subject = subject.clone();
+    let processes = store.subject.address().is_some();
+    let missing = |needs: crate::Needs| needs.missing(&store.profile, processes, store.cut);
+    let missing = case.needs.iter().copied().chain(permit).find_map(missing);
+    let subject = store.subject.clone();
     let run = move || {
         let case = (case.run)(World::new(subject, mode));
         // A wait without end of its own, on a store that never answers, ends the case and not the run.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::{Backend, Result};
 
+use crate::Line;
+
 /// A store under test: how to reach it, and nothing about what it can do (its profile says that).
 ///
 /// ```
@@ -54,5 +56,33 @@ pub trait Subject: Send + Sync + 'static {
     /// can.
     fn address(&self) -> Option<String> {
         None
+    }
+
+    /// A client as [`client`](Self::client) makes them, and what cuts its connections and no other client's; `None` if
+    /// the store has none to cut. Over TCP that is two lines, with [`Proxy`](crate::Proxy):
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use conformance_tests::{Line, Proxy};
+    /// # use lock_core::{Backend, Result};
+    /// # use lock_redis::Redis;
+    /// # struct Store { url: String }
+    /// # impl Store {
+    /// async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
+    ///     let proxy = Proxy::to(&self.url).await;
+    ///     Ok(Some((Arc::new(Redis::connect(proxy.url()).await?), Arc::new(proxy))))
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any; the case that asked for it fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`client`](Self::client).
+    async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
+        Ok(None)
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lock_core::{Attempt, Backend, Busy, Claim, Grant, Key, Keys, Lock, Locker, Mode, Ownership};
 
-use crate::Subject;
 use crate::patience::LONG;
+use crate::{Line, Subject};
 
 /// What a case works with. Every case has its own, so no key of one is seen by another.
 ///
@@ -58,6 +58,12 @@ impl World {
     /// An independent client.
     pub async fn client(&self) -> Arc<dyn Backend> {
         self.subject.client().await.expect("a client of the store under test")
+    }
+
+    /// An independent client whose connections can be cut, in a case that needs that.
+    pub(crate) async fn cuttable(&self) -> (Arc<dyn Backend>, Arc<dyn Line>) {
+        let client = self.subject.cuttable().await.expect("a client of the store under test");
+        client.expect("a case says what it needs")
     }
 
     /// A locker on an independent client, with the comfortable ttl as default.

@@ -1,8 +1,5 @@
 //! Law 12: unknown is an error. A network that loses requests and replies: nobody knows what the store has done, nobody
-//! makes it up, and all comes out right.
-//!
-//! No suite can make a store itself unsure. That its broken connections answer `Unavailable` is for the tests of its own
-//! crate.
+//! makes it up, and all comes out right. What a store's own client says of connections that break is in `cuts`.
 
 use std::iter::repeat_n;
 use std::sync::Arc;

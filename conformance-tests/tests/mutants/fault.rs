@@ -67,4 +67,13 @@ pub(crate) enum Fault {
     ReleaseIsForItsClient,
     WakeupsFail,
     WakeupsEnd,
+    // What it makes of a cut line.
+    CutSilencesBells,
+    CutReleases,
+    CutIsForEver,
+    CutAnswerIsBusy,
+    CutAnswerIsHeld,
+    CutAnswerIsLost,
+    FirstLookAfterACutIsBusy,
+    ConnectionsStay,
 }

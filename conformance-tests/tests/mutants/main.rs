@@ -22,6 +22,7 @@ mod rule;
 mod subject;
 mod table;
 mod veneer;
+mod wired;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

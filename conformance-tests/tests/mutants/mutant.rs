@@ -34,11 +34,11 @@ impl Mutant {
             Self::Veneer(fault) if processes => Arc::new(InFile::new(fault)),
             Self::Model(rule) => {
                 let model = Model::new(rule);
-                Arc::new(InMemory(Box::new(move || Arc::new(model.client()))))
+                Arc::new(InMemory(Box::new(move || Arc::new(model.client())), None))
             }
             Self::Veneer(fault) => {
                 let veneer = Veneer::new(fault);
-                Arc::new(InMemory(Box::new(move || Arc::new(veneer.client()))))
+                Arc::new(InMemory(Box::new(move || Arc::new(veneer.client())), Some(fault)))
             }
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::Subject;
+use conformance_tests::{Line, Subject};
 use lock_core::{Backend, Result};
 use lock_sqlite::Sqlite;
 use tempfile::TempDir;
@@ -13,9 +13,13 @@ use crate::fault::Fault;
 use crate::mutant::Mutant;
 use crate::table;
 use crate::veneer::Veneer;
+use crate::wired::Wired;
 
-/// Makes clients of a store in this process.
-pub(crate) struct InMemory(pub(crate) Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>);
+/// Makes clients of a store in this process, and lines to them that have a fault.
+pub(crate) struct InMemory(
+    pub(crate) Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>,
+    pub(crate) Option<Fault>,
+);
 
 #[async_trait]
 impl Subject for InMemory {
@@ -29,6 +33,11 @@ impl Subject for InMemory {
 
     async fn client(&self) -> Result<Arc<dyn Backend>> {
         Ok(self.0())
+    }
+
+    async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
+        let (client, line) = Wired::new(self.1, self.0());
+        Ok(Some((Arc::new(client), Arc::new(line))))
     }
 }
 

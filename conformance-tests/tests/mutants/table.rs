@@ -689,4 +689,24 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         ],
     ),
     (Veneer(WakeupsEnd), &["bells::a_dropped_wait_for_a_ring_loses_none"]),
+    (Veneer(CutSilencesBells), &["cuts::one_who_is_cut_off_hears_of_a_release_before_and_after"]),
+    (Veneer(CutReleases), &["cuts::a_lock_outlives_the_connections_of_its_holder"]),
+    (
+        Veneer(CutIsForEver),
+        &[
+            "cuts::a_lock_outlives_the_connections_of_its_holder",
+            "cuts::a_skip_after_a_cut_is_answered_by_the_store",
+        ],
+    ),
+    (Veneer(CutAnswerIsBusy), &["cuts::a_look_whose_answer_is_cut_off_is_no_made_up_answer"]),
+    (Veneer(CutAnswerIsHeld), &["cuts::a_look_whose_answer_is_cut_off_is_no_made_up_answer"]),
+    (
+        Veneer(CutAnswerIsLost),
+        &[
+            "cuts::a_release_whose_answer_is_cut_off_is_not_a_loss",
+            "cuts::a_renewal_whose_answer_is_cut_off_is_not_a_loss",
+        ],
+    ),
+    (Veneer(FirstLookAfterACutIsBusy), &["cuts::a_skip_after_a_cut_is_answered_by_the_store"]),
+    (Veneer(ConnectionsStay), &["cuts::clients_that_are_cut_off_and_go_leave_no_connection"]),
 ];

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use conformance_tests::{Line, Proxy, Server};
+use conformance_tests::{Proxy, Server};
 use lock_core::{Attempt, Backend, ErrorKind, Guard, Locker, Ownership};
 use lock_redis::Redis;
 use rstest::rstest;
 
-use crate::help::{LIMIT, LONG, ask, caught_up, claim, follow, proxy, queued, two_servers, within};
+use crate::help::{LIMIT, LONG, ask, caught_up, claim, follow, queued, two_servers, within};
 
 /// Long enough for a failover on a slow machine.
 const TTL: Duration = Duration::from_secs(10);
@@ -19,28 +19,26 @@ enum End {
     Demoted,
 }
 
-/// Two servers, and the address that leads to whichever is the master.
+/// Two servers, and a way that leads to whichever is the master.
 struct Pair {
     master: Server,
     replica: Server,
     /// From the replica to its master.
     replication: Proxy,
     to_master: Proxy,
-    url: String,
 }
 
 impl Pair {
     async fn new() -> Self {
         let [master, replica] = two_servers();
-        let (replication, _) = proxy(&master).await;
-        follow(&replica, replication.address().port()).await;
+        let (replication, to_master) = (Proxy::to(master.url()).await, Proxy::to(master.url()).await);
+        follow(&replica, replication.url()).await;
         caught_up(&master).await;
-        let (to_master, url) = proxy(&master).await;
-        Self { master, replica, replication, to_master, url }
+        Self { master, replica, replication, to_master }
     }
 
     async fn locker(&self) -> Locker {
-        Locker::new(Redis::connect(&self.url).await.expect("the master is there")).with_ttl(TTL)
+        Locker::new(Redis::connect(self.to_master.url()).await.expect("the master is there")).with_ttl(TTL)
     }
 
     /// The replica is the master from now on, and the address leads there.
@@ -50,10 +48,9 @@ impl Pair {
         }
         ask::<()>(&self.replica, "REPLICAOF NO ONE").await;
         if matches!(end, End::Demoted) {
-            let port = self.replica.url().rsplit(':').next().expect("an address has a port");
-            ask::<()>(&self.master, &format!("REPLICAOF 127.0.0.1 {port}")).await;
+            follow(&self.master, self.replica.url()).await;
         }
-        self.to_master.lead_to(self.replica.url().trim_start_matches("redis://"));
+        self.to_master.lead_to(self.replica.url());
     }
 
     /// When the first claim on a key expires on the server that was the replica.
@@ -114,7 +111,7 @@ async fn what_the_replica_has_not_seen_is_lost_after(#[case] end: End) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_a_demoted_master_is_answered_by_the_new_one_at_the_first_try() {
     let mut pair = Pair::new().await;
-    let store = Redis::connect(&pair.url).await.expect("the master is there");
+    let store = Redis::connect(pair.to_master.url()).await.expect("the master is there");
     let held = std::sync::Arc::new(claim("a", LONG));
     assert!(matches!(store.acquire(&held).await, Ok(Attempt::Granted(_))));
     caught_up(&pair.master).await;

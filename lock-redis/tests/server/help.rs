@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conformance_tests::{Proxy, Server, Software};
+use conformance_tests::{Server, Software};
 use lock_core::{Claim, Locker, Mode};
 use lock_redis::Redis;
 use redis::aio::MultiplexedConnection;
@@ -30,13 +30,6 @@ pub(crate) async fn store(server: &Server) -> Redis {
 
 pub(crate) async fn locker(server: &Server) -> Locker {
     Locker::new(store(server).await).with_ttl(LONG)
-}
-
-/// A way to a server, and the address at which it is reached by it.
-pub(crate) async fn proxy(server: &Server) -> (Proxy, String) {
-    let proxy = Proxy::to(server.url().trim_start_matches("redis://")).await;
-    let url = format!("redis://{}", proxy.address());
-    (proxy, url)
 }
 
 /// A claim that waits.
@@ -86,9 +79,10 @@ pub(crate) fn two_servers() -> [Server; 2] {
     [(); 2].map(|()| Server::with(Software::Redis, &["--repl-diskless-sync-delay", "0"]))
 }
 
-/// Makes a server the replica of the one behind a port.
-pub(crate) async fn follow(replica: &Server, port: u16) {
-    ask::<()>(replica, &format!("REPLICAOF 127.0.0.1 {port}")).await;
+/// Makes a server the replica of the one at an address.
+pub(crate) async fn follow(replica: &Server, url: &str) {
+    let master = url.trim_start_matches("redis://").replace(':', " ");
+    ask::<()>(replica, &format!("REPLICAOF {master}")).await;
 }
 
 /// Waits until a replica has all that a server has done.

@@ -12,8 +12,7 @@ use crate::help::{LIMIT, LONG, ask, caught_up, claim, follow, info, queued, two_
 /// A server, its replica, and a client that wants it to have what is granted.
 async fn pair() -> (Server, Server, Redis) {
     let [master, replica] = two_servers();
-    let port = master.url().rsplit(':').next().and_then(|port| port.parse().ok());
-    follow(&replica, port.expect("an address has a port")).await;
+    follow(&replica, master.url()).await;
     caught_up(&master).await;
     let store = careful(&master).await;
     (master, replica, store)

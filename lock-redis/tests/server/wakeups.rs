@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use conformance_tests::Line;
+use conformance_tests::Proxy;
 use futures::FutureExt;
 use lock_core::{Attempt, Backend, Locker};
 use lock_redis::Redis;
 
-use crate::help::{LIMIT, LONG, ask, claim, locker, proxy, queued, server, store, within};
+use crate::help::{LIMIT, LONG, ask, claim, locker, queued, server, store, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_on_a_dead_subscription_finds_the_lock_by_its_own_look() {
     let server = server();
-    let (proxy, url) = proxy(&server).await;
+    let proxy = Proxy::to(server.url()).await;
     let near = locker(&server).await;
-    let deaf = Locker::new(Redis::connect(&url).await.expect("connected"));
+    let deaf = Locker::new(Redis::connect(proxy.url()).await.expect("connected"));
     // Held so long that its lapse wakes nobody.
     let held = within(near.lock("a").ttl(LONG).acquire()).await.expect("granted");
     let waiter = tokio::spawn(deaf.lock("a").ttl(Duration::from_secs(20)).acquire());
@@ -37,9 +37,9 @@ async fn who_waits_on_a_dead_subscription_finds_the_lock_by_its_own_look() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_on_which_nothing_comes_back_is_given_up() {
     let server = server();
-    let (proxy, url) = proxy(&server).await;
+    let proxy = Proxy::to(server.url()).await;
     let near = locker(&server).await;
-    let far = Locker::new(Redis::connect(&url).await.expect("connected")).with_ttl(LONG);
+    let far = Locker::new(Redis::connect(proxy.url()).await.expect("connected")).with_ttl(LONG);
     within(within(far.lock("a").acquire()).await.expect("granted").release()).await.expect("it was held");
     let held = within(near.lock("b").acquire()).await.expect("granted");
     let waiter = tokio::spawn(far.lock("b").acquire());
