@@ -2,34 +2,40 @@
 //!
 //! ```text
 //! cargo bench -p conformance-tests --bench locks -- --backend sqlite:/tmp/locks.db
-//! cargo bench -p conformance-tests --bench locks -- --backend memory: --only pair,held
+//! cargo bench -p conformance-tests --bench locks -- --backend redis://127.0.0.1
+//! cargo bench -p conformance-tests --bench locks -- --backend redis: --only pair,held
 //! ```
 //!
 //! Every figure is printed as measured; ratios are to the bare driver. Nothing here asserts.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks, sleeps and spawns")]
 
 mod contend;
+mod fairness;
 mod held;
+mod operations;
 mod pairs;
+mod redis;
 mod sqlite;
 mod stats;
 mod store;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
+use contend::{Failure, Layout};
 use store::Store;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The store: `sqlite:PATH` or `memory:`.
+    /// The store: `sqlite:PATH`, `redis://HOST`, `redis:` for a server of its own, or `memory:`.
     #[arg(long, default_value = "memory:")]
     backend: String,
-    /// Which measures: pair, throughput, handover, operations, held.
+    /// Which measures: pair, throughput, handover, fairness, operations, held.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Rounds of the pair and throughput measures; the median counts.
+    /// Rounds, in which the library and the bare driver take turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Contend in a process of its own, for the parent that started it: half of so many.
@@ -51,9 +57,11 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    match runtime.block_on(measure(&arguments)) {
+    let done = store::open(&arguments.backend).map_err(Failure::from).and_then(|stores| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(measure(&arguments, &stores))
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -62,35 +70,41 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let store = Store::parse(&arguments.backend)?;
+async fn measure(arguments: &Arguments, stores: &[Arc<dyn Store>]) -> Result<(), Failure> {
+    let (store, rounds) = (&*stores[0], arguments.rounds);
     if let Some(contenders) = arguments.contend {
-        return contend::child(&store, contenders, arguments.bare).await;
+        return contend::child(store, contenders, arguments.bare).await;
     }
-    println!("backend {}, {} rounds, medians", arguments.backend, arguments.rounds);
-    for variant in store.variants() {
+    println!("backend {}, {rounds} rounds, medians", arguments.backend);
+    for store in stores {
         if arguments.wants("pair") {
-            pairs::latency(&variant, arguments.rounds).await?;
+            pairs::latency(&**store, rounds).await?;
         }
         if arguments.wants("throughput") {
-            pairs::throughput(&variant, arguments.rounds).await?;
+            pairs::throughput(&**store, rounds).await?;
         }
     }
     if arguments.wants("handover") {
         for contenders in [2, 16] {
-            contend::within(&store, contenders).await?;
-            if store.shared_by_processes() {
-                contend::between(&store, &arguments.backend, contenders).await?;
+            for layout in [Layout::OneClient, Layout::ClientEach, Layout::TwoProcesses] {
+                if layout != Layout::TwoProcesses || store.url().is_some() {
+                    contend::hand_over(store, layout, contenders, rounds).await?;
+                }
             }
         }
     }
+    if arguments.wants("fairness") {
+        fairness::fairness(store, rounds).await?;
+    }
     if arguments.wants("operations") {
         for waiters in [2, 16, 256] {
-            contend::operations(&store, waiters).await?;
+            operations::operations(store, waiters).await?;
         }
     }
     if arguments.wants("held") {
-        held::held(&store, 10_000).await?;
+        for locks in [2_000, 10_000] {
+            held::held(store, locks).await?;
+        }
     }
     Ok(())
 }

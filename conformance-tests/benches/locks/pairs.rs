@@ -5,19 +5,24 @@ use std::time::{Duration, Instant};
 use lock_core::{Locker, Result};
 
 use crate::stats::{median, now, percentile};
-use crate::store::Variant;
+use crate::store::Store;
 
 const PAIRS: usize = 3_000;
 const TASKS: usize = 64;
 
-pub(crate) async fn latency(variant: &Variant, rounds: usize) -> Result<()> {
-    let locks = Locker::new(variant.client().await?);
-    let bare = variant.bare();
-    let (mut ours, mut tail, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+pub(crate) async fn latency(store: &dyn Store, rounds: usize) -> Result<()> {
+    let locks = Locker::new(store.client().await?);
+    let bare = store.bare().await;
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
     for _ in 0..rounds {
         if let Some(bare) = &bare {
-            let mut times: Vec<_> = (0..PAIRS).map(|_| timed(|| bare.pair("bare/pair"))).collect();
-            theirs.push(percentile(&mut times, 0.5).as_secs_f64());
+            let mut times = Vec::with_capacity(PAIRS);
+            for _ in 0..PAIRS {
+                let start = now();
+                bare.pair("bare/pair").await;
+                times.push(now() - start);
+            }
+            theirs.add(times);
         }
         let mut times = Vec::with_capacity(PAIRS);
         for _ in 0..PAIRS {
@@ -25,28 +30,39 @@ pub(crate) async fn latency(variant: &Variant, rounds: usize) -> Result<()> {
             locks.lock("pair").acquire().await?.release().await?;
             times.push(now() - start);
         }
-        ours.push(percentile(&mut times, 0.5).as_secs_f64());
-        tail.push(percentile(&mut times, 0.99).as_secs_f64());
+        ours.add(times);
     }
-    let (p50, p99) = (median(ours), median(tail));
-    print!("pair, one task, {}: p50 {:.1} µs, p99 {:.1} µs", variant.name, p50 * 1e6, p99 * 1e6);
-    if !theirs.is_empty() {
-        let bare = median(theirs);
-        print!("; bare p50 {:.1} µs; {:.2}× bare", bare * 1e6, p50 / bare);
+    let (p50, p99) = ours.medians();
+    print!("pair, one task, {}: p50 {p50:.1} µs, p99 {p99:.1} µs", store.name());
+    if bare.is_some() {
+        let (bare50, bare99) = theirs.medians();
+        print!("; bare p50 {bare50:.1} µs, p99 {bare99:.1} µs; {:.2}× bare", p50 / bare50);
     }
     println!();
     Ok(())
 }
 
-fn timed(work: impl FnOnce()) -> u64 {
-    let start = now();
-    work();
-    now() - start
+/// What each round's times say, in microseconds.
+#[derive(Default)]
+struct Times {
+    middles: Vec<f64>,
+    tails: Vec<f64>,
 }
 
-pub(crate) async fn throughput(variant: &Variant, rounds: usize) -> Result<()> {
-    let locks = Locker::new(variant.client().await?);
-    let bare = variant.bare();
+impl Times {
+    fn add(&mut self, mut times: Vec<u64>) {
+        self.middles.push(percentile(&mut times, 0.5).as_secs_f64() * 1e6);
+        self.tails.push(percentile(&mut times, 0.99).as_secs_f64() * 1e6);
+    }
+
+    fn medians(self) -> (f64, f64) {
+        (median(self.middles), median(self.tails))
+    }
+}
+
+pub(crate) async fn throughput(store: &dyn Store, rounds: usize) -> Result<()> {
+    let locks = Locker::new(store.client().await?);
+    let bare = store.bare().await;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         if let Some(bare) = &bare {
@@ -54,9 +70,7 @@ pub(crate) async fn throughput(variant: &Variant, rounds: usize) -> Result<()> {
             theirs.push(
                 rate(move |key| {
                     let bare = bare.clone();
-                    async move {
-                        bare.pair(&key);
-                    }
+                    async move { bare.pair(&key).await }
                 })
                 .await,
             );
@@ -72,8 +86,8 @@ pub(crate) async fn throughput(variant: &Variant, rounds: usize) -> Result<()> {
         ours.push(rate(pair).await);
     }
     let rate = median(ours);
-    print!("pairs/s, {TASKS} tasks on {TASKS} keys, {}: {rate:.0}", variant.name);
-    if !theirs.is_empty() {
+    print!("pairs/s, {TASKS} tasks on {TASKS} keys, {}: {rate:.0}", store.name());
+    if bare.is_some() {
         let bare = median(theirs);
         print!("; bare {bare:.0}; {:.2}× bare", rate / bare);
     }

@@ -1,91 +1,99 @@
-//! Stores by URL, and a wrapper that counts the calls.
+//! What a store is to the benchmark, and a wrapper that counts the calls.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lock_core::{Attempt, Backend, Claim, Memory, Ownership, Profile, Result, Wakeups};
-use lock_sqlite::Options;
 
-use crate::sqlite::Bare;
+use crate::redis::Redis;
+use crate::sqlite::Sqlite;
 
-/// A store by URL.
-#[derive(Clone)]
-pub(crate) enum Store {
-    Memory(Memory),
-    Sqlite(PathBuf),
-}
+/// A store with its settings. Another one is a file with this trait, and a line in [`open`].
+#[async_trait]
+pub(crate) trait Store: Send + Sync {
+    /// It and its settings.
+    fn name(&self) -> &str;
 
-/// A store with its settings, and the bare driver with the same.
-#[derive(Clone)]
-pub(crate) struct Variant {
-    pub(crate) name: &'static str,
-    pub(crate) store: Store,
-    full_sync: bool,
-}
+    /// An independent client.
+    async fn client(&self) -> Result<Arc<dyn Backend>>;
 
-impl Store {
-    pub(crate) fn parse(url: &str) -> std::result::Result<Self, String> {
-        match url.split_once(':') {
-            Some(("memory", _)) => Ok(Self::Memory(Memory::new())),
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(format!("{url:?} is no backend: sqlite:PATH or memory:")),
-        }
+    /// What its driver does without this library.
+    async fn bare(&self) -> Option<Arc<dyn Bare>> {
+        None
     }
 
-    pub(crate) fn variants(&self) -> Vec<Variant> {
-        let variant = |name, full_sync| Variant { name, store: self.clone(), full_sync };
-        match self {
-            Self::Memory(_) => vec![variant("memory", false)],
-            Self::Sqlite(_) => vec![variant("NORMAL", false), variant("FULL", true)],
-        }
-    }
-
-    pub(crate) fn shared_by_processes(&self) -> bool {
-        !matches!(self, Self::Memory(_))
-    }
-
-    pub(crate) async fn client(&self) -> Result<Arc<dyn Backend>> {
-        self.open(false).await
-    }
-
-    /// The bare driver, where there is one.
-    pub(crate) fn bare(&self) -> Option<Bare> {
-        self.open_bare(false)
-    }
-
-    fn open_bare(&self, full_sync: bool) -> Option<Bare> {
-        match self {
-            Self::Memory(_) => None,
-            Self::Sqlite(path) => Some(Bare::open(path, full_sync)),
-        }
+    /// Where another process finds it, if one can.
+    fn url(&self) -> Option<&str> {
+        None
     }
 
     /// The file that its clients open, if it is one.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
-        match self {
-            Self::Memory(_) => None,
-            Self::Sqlite(path) => path.canonicalize().ok(),
-        }
+    fn file(&self) -> Option<&Path> {
+        None
     }
 
-    async fn open(&self, full_sync: bool) -> Result<Arc<dyn Backend>> {
-        match self {
-            Self::Memory(memory) => Ok(Arc::new(memory.clone())),
-            Self::Sqlite(path) => Ok(Arc::new(Options::default().full_sync(full_sync).open(path).await?)),
-        }
+    /// How many requests of this library the server has served, if it counts them.
+    async fn requests(&self) -> Option<u64> {
+        None
     }
 }
 
-impl Variant {
-    pub(crate) async fn client(&self) -> Result<Arc<dyn Backend>> {
-        self.store.open(self.full_sync).await
+/// The bare driver: locks as somebody would write them who knows the store well. Its connections have the settings of
+/// the library's.
+#[async_trait]
+pub(crate) trait Bare: Send + Sync {
+    /// Takes and gives back a lock that nobody else wants.
+    async fn pair(&self, key: &str);
+
+    /// How its contenders wait.
+    fn waits(&self) -> &str;
+
+    /// Makes a lock free, whatever has become of it.
+    async fn free(&self, key: &str);
+
+    /// Somebody who wants a lock that others want, too.
+    async fn contender(&self, key: &str) -> Box<dyn Contender>;
+}
+
+/// Somebody who takes a lock again and again.
+#[async_trait]
+pub(crate) trait Contender: Send {
+    /// Waits for it. Answers a number that grows with each turn of anybody, and how often it looked if it polls.
+    async fn take(&mut self) -> (u64, u64);
+
+    /// Gives it to whoever is next.
+    async fn give(&mut self);
+}
+
+/// A store by URL, in all its settings.
+pub(crate) fn open(url: &str) -> std::result::Result<Vec<Arc<dyn Store>>, String> {
+    match url.split_once(':') {
+        Some(("memory", _)) => Ok(vec![Arc::new(InMemory(Memory::new()))]),
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let with =
+                |full_sync| Arc::new(Sqlite::new(url, PathBuf::from(path), full_sync)) as Arc<dyn Store>;
+            Ok(vec![with(false), with(true)])
+        }
+        Some(("redis" | "rediss", _)) => Ok(vec![Arc::new(Redis::new(url))]),
+        _ => Err(format!(
+            "{url:?} is no backend: sqlite:PATH, redis://HOST, redis: for a server of its own, or memory:"
+        )),
+    }
+}
+
+struct InMemory(Memory);
+
+#[async_trait]
+impl Store for InMemory {
+    fn name(&self) -> &str {
+        "memory"
     }
 
-    pub(crate) fn bare(&self) -> Option<Bare> {
-        self.store.open_bare(self.full_sync)
+    async fn client(&self) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(self.0.clone()))
     }
 }
 
