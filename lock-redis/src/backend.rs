@@ -12,15 +12,16 @@ use redis::{FromRedisValue, Script, Value};
 use crate::Redis;
 use crate::error::NAME;
 
-/// A step that only makes room or keeps it has to work when the server is out of memory, too.
+/// One text of a few files.
 macro_rules! script {
-    ($file:literal, $shebang:literal) => {
-        LazyLock::new(|| Script::new(concat!($shebang, "\n", include_str!("queue.lua"), include_str!($file))))
+    ($shebang:literal, $($file:literal),+) => {
+        LazyLock::new(|| Script::new(concat!($shebang, "\n", $(include_str!($file)),+)))
     };
 }
-static ACQUIRE: LazyLock<Script> = script!("acquire.lua", "#!lua");
-static RENEW: LazyLock<Script> = script!("renew.lua", "#!lua flags=allow-oom");
-static RELEASE: LazyLock<Script> = script!("release.lua", "#!lua flags=allow-oom");
+// A step that only makes room or keeps it has to work when the server is out of memory, too.
+static ACQUIRE: LazyLock<Script> = script!("#!lua", "take.lua", "queue.lua", "acquire.lua");
+static RENEW: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "renew.lua");
+static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "give.lua", "queue.lua", "release.lua");
 
 /// The most claims of one script, which holds up every other client of the server.
 const BATCH: usize = 128;
@@ -34,22 +35,26 @@ impl Backend for Redis {
 
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
         let names = &self.names;
+        let (mode, ttl) = (mode(claim.mode()), millis(claim.ttl()));
         let mut call = ACQUIRE.prepare_invoke();
         call.key(names.counter()).key(names.claim(&claim.owner().to_hex()));
-        for key in claim.keys() {
-            call.key(names.queue(key));
+        let mut text = format!("{mode} {ttl} {} {} {}", claim.tag(), self.link.channel(), claim.label());
+        for queue in claim.keys().iter().map(|key| names.queue(key)) {
+            text.push('\n');
+            text.push_str(&queue);
+            call.key(queue);
         }
-        call.arg(mode(claim.mode())).arg(millis(claim.ttl())).arg(u8::from(claim.waits()));
-        call.arg(self.link.channel()).arg(claim.tag()).arg(claim.label());
+        call.arg(ttl).arg(text).arg(mode).arg(u8::from(claim.waits()));
         let (answer, line) = self.link.run_again(&call, claim.waits()).await?;
-        match read::<Vec<u64>>(answer)?[..] {
-            [1, token, lease] => {
+        match answer {
+            Value::Int(retry_after) => {
+                Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after.unsigned_abs()))))
+            }
+            token => {
                 // A place need not be: the look that finds it granted writes once more.
                 self.link.replicated(line).await?;
-                Ok(Attempt::Granted(Grant::new(Token::new(token), Duration::from_millis(lease))))
+                Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(ttl))))
             }
-            [0, retry_after] => Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after)))),
-            _ => Err(strange()),
         }
     }
 
@@ -67,6 +72,9 @@ impl Backend for Redis {
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
         let mut call = RELEASE.prepare_invoke();
         call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(keep));
+        for key in claim.keys() {
+            call.key(self.names.queue(key));
+        }
         if !keep.is_zero() {
             call.key(self.names.claim(&crate::random()?));
         }

@@ -1,27 +1,33 @@
--- The model, for the scripts that follow in the same text. Times are milliseconds of the server's wall clock.
+-- The model, for the scripts that follow in the same text. Times are milliseconds.
 --
--- A claim is a hash: number, mode (0 exclusive, -1 shared, n one of n permits), expires, ttl, queues (the names of its
--- queues, joined by line feeds, which no key contains), bell (the channel of its client), tag (what a ring carries),
--- label, arrived; remnant, if a release kept it. A queue is a sorted set of the names of claims, by number. A name without a hash has lapsed, and so
--- has a hash without its name in every queue: somebody deleted a queue, and others hold it by now. As Redis itself does
--- it, a claim lapses when the clock has passed `expires`, not when it gets there: that was rounded down.
+-- A claim is a text that expires with it: NUMBER MODE TTL TAG BELL LABEL, and a line for each of its queues. The number
+-- is when it came, in microseconds since 1970, or greater than that where others had come by then; the mode 0 for
+-- exclusive, -1 for shared, n for one of n permits; the tag what a ring carries; the bell the channel of its client, or a
+-- dash for a remnant, which nobody waits for. A queue is a sorted set of the names of claims, by number. A name without
+-- a text has lapsed, and so has a text without its name in every queue: somebody deleted a queue, and others hold it.
 
-local time = redis.call('TIME')
-local micros = time[1] * 1000000 + time[2]
-local now = math.floor(micros / 1000)
+-- What a claim's text says; nothing if there is none.
+local function parse(text)
+  if not text then return nil end
+  local pattern = '^(%d+) (%-?%d+) (%d+) (%d+) (%S+) ([^\n]*)\n(.*)$'
+  local number, mode, ttl, tag, bell, label, queues = string.match(text, pattern)
+  if not number then error('WRONGTYPE no claim') end
+  local claim = { number = number, mode = tonumber(mode), ttl = ttl, tag = tag }
+  claim.bell, claim.label, claim.queues = bell, label, queues
+  return claim
+end
 
--- The mode and expiry of a claim, and whether it is a remnant; nothing if it has lapsed. One that lies further ahead than its own ttl was written
--- before the server's clock was set back: it is cut to its ttl, or it would last as long as the clock was set.
 local function look(name)
-  local claim = redis.call('HMGET', name, 'mode', 'expires', 'ttl', 'remnant')
-  local expires, ttl = tonumber(claim[2]), tonumber(claim[3])
-  if not expires or expires < now then return nil end
-  if expires > now + ttl then
-    expires = now + ttl
-    redis.call('HSET', name, 'expires', expires)
-    redis.call('PEXPIRE', name, ttl)
-  end
-  return tonumber(claim[1]), expires, claim[4]
+  return parse(redis.call('GET', name))
+end
+
+-- How long a claim lasts yet. One that lasts longer than its own ttl was written before the server's clock was set back:
+-- it is cut to its ttl, or it would last as long as the clock was set.
+local function left(name, claim)
+  local lasts, ttl = redis.call('PTTL', name), tonumber(claim.ttl)
+  if lasts >= 0 and lasts <= ttl then return lasts end
+  redis.call('PEXPIRE', name, claim.ttl)
+  return ttl
 end
 
 -- What a command answers; nothing if something else than it expects is stored there.
@@ -30,23 +36,6 @@ local function try(...)
   if type(answer) ~= 'table' or not answer.err then return answer end
   if string.find(answer.err, 'WRONGTYPE', 1, true) then return nil end
   error(answer)
-end
-
--- Whether a claim is in all its queues.
-local function stands(name, queues)
-  for queue in string.gmatch(queues, '[^\n]+') do
-    if not try('ZSCORE', queue, name) then return false end
-  end
-  return true
-end
-
--- Keeps a claim until a ttl from now, and its queues at least as long.
-local function keep(name, queues, ttl, ...)
-  redis.call('HSET', name, 'expires', now + ttl, ...)
-  redis.call('PEXPIRE', name, ttl)
-  for queue in string.gmatch(queues, '[^\n]+') do
-    redis.call('PEXPIRE', queue, ttl, 'GT')
-  end
 end
 
 -- The room rule: who has room behind whom.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::Server;
+use conformance_tests::{Server, Software};
 use lock_core::{Backend, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, Script, cmd};
@@ -27,7 +27,7 @@ impl Redis {
         if url != "redis:" {
             return Self { url: url.to_owned(), _server: None };
         }
-        let server = Server::redis();
+        let server = Server::of(Software::Redis);
         Self { url: server.url().to_owned(), _server: Some(server) }
     }
 }
