@@ -276,6 +276,18 @@ impl Claim {
         &self.label
     }
 
+    /// How long ago it was made, by a clock that counts suspend. What the store has of it was written since.
+    ///
+    /// ```
+    /// # use lock_core::{Claim, Mode};
+    /// let claim = Claim::new("a", Mode::Exclusive, std::time::Duration::from_secs(30))?;
+    /// assert!(claim.age() < claim.ttl());
+    /// # Ok::<(), lock_core::Error>(())
+    /// ```
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
+
     /// When it was made, by this process's clock.
     pub(crate) fn made(&self) -> Moment {
         self.made

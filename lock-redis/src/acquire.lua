@@ -48,4 +48,4 @@ if not number then
   end
   number = enter()
 end
-return first or number
+return first and { first, number } or number

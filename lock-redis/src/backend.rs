@@ -34,6 +34,9 @@ impl Backend for Redis {
     }
 
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
+        if let Some(grant) = self.link.told(claim) {
+            return Ok(Attempt::Granted(grant));
+        }
         let names = &self.names;
         let (mode, ttl) = (mode(claim.mode()), millis(claim.ttl()));
         let mut call = ACQUIRE.prepare_invoke();
@@ -47,6 +50,11 @@ impl Backend for Redis {
         call.arg(ttl).arg(text).arg(mode).arg(u8::from(claim.waits()));
         let (answer, line) = self.link.run_again(&call, claim.waits()).await?;
         match answer {
+            Value::Array(_) => {
+                let (retry_after, place) = read(answer)?;
+                self.link.turns().wait(claim, place);
+                Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after))))
+            }
             Value::Int(retry_after) => {
                 Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after.unsigned_abs()))))
             }
@@ -70,6 +78,7 @@ impl Backend for Redis {
     }
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
+        self.link.turns().forget(claim);
         let mut call = RELEASE.prepare_invoke();
         call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(keep));
         for key in claim.keys() {

@@ -10,6 +10,7 @@ mod error;
 mod link;
 mod server;
 mod tls;
+mod turns;
 
 use error::NAME;
 use link::Link;

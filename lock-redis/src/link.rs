@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lock_core::{Bells, Error, ErrorKind, Result};
+use lock_core::{Bells, Claim, Error, ErrorKind, Grant, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, ScriptInvocation, Value,
@@ -12,6 +12,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use crate::error::{explain, is_replica};
+use crate::turns::Turns;
 
 /// How long the server may take to answer before the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ pub(crate) struct Link {
     /// The channel on which this client is rung.
     channel: Arc<str>,
     bells: Bells,
+    turns: Turns,
     /// How many replicas must have what is granted and renewed.
     replicas: u32,
     current: Mutex<Current>,
@@ -45,12 +47,13 @@ pub(crate) struct Line {
 
 impl Link {
     pub(crate) fn new(client: Client, channel: Arc<str>, bells: Bells, replicas: u32) -> Self {
-        Self { client, channel, bells, replicas, current: Mutex::default() }
+        Self { client, channel, bells, turns: Turns::default(), replicas, current: Mutex::default() }
     }
 
     /// Another connection of the same client.
     pub(crate) fn fork(&self) -> Self {
-        Self::new(self.client.clone(), self.channel.clone(), self.bells.clone(), self.replicas)
+        let fork = Self::new(self.client.clone(), self.channel.clone(), self.bells.clone(), self.replicas);
+        Self { turns: self.turns.clone(), ..fork }
     }
 
     pub(crate) fn channel(&self) -> &str {
@@ -59,6 +62,15 @@ impl Link {
 
     pub(crate) fn bells(&self) -> &Bells {
         &self.bells
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// The grant that a ring told of; none where replicas must have it, which only a request sees to.
+    pub(crate) fn told(&self, claim: &Claim) -> Option<Grant> {
+        if self.replicas == 0 { self.turns.take(claim) } else { None }
     }
 
     /// Runs a script once. `listens` makes sure first that rings are heard on this connection.
@@ -143,9 +155,9 @@ impl Link {
     async fn connect(&self) -> RedisResult<Line> {
         crate::tls::provide();
         let gone = Arc::new(AtomicBool::new(false));
-        let (bells, broken) = (self.bells.clone(), gone.clone());
+        let (bells, turns, broken) = (self.bells.clone(), self.turns.clone(), gone.clone());
         let push = move |push: PushInfo| {
-            hear(&bells, &broken, &push);
+            hear(&bells, &turns, &broken, &push);
             Ok::<_, redis::aio::SendError>(())
         };
         let config = AsyncConnectionConfig::new()
@@ -171,12 +183,20 @@ fn went(error: &RedisError) -> bool {
 }
 
 /// A ring, or the end of hearing any.
-fn hear(bells: &Bells, gone: &AtomicBool, push: &PushInfo) {
+fn hear(bells: &Bells, turns: &Turns, gone: &AtomicBool, push: &PushInfo) {
     match (&push.kind, &push.data[..]) {
-        (PushKind::Message, [_, tag]) => match redis::from_redis_value_ref::<u64>(tag) {
-            Ok(tag) => bells.ring(tag),
-            Err(_) => bells.ring_all(),
-        },
+        (PushKind::Message, [_, said]) => {
+            let said: String = redis::from_redis_value_ref(said).unwrap_or_default();
+            let mut numbers = said.split(' ').map_while(|number| number.parse().ok());
+            match (numbers.next(), numbers.next()) {
+                (Some(tag), turn) => {
+                    // First the turn: who is rung looks at once.
+                    turn.into_iter().for_each(|number| turns.come(tag, number));
+                    bells.ring(tag);
+                }
+                _ => bells.ring_all(),
+            }
+        }
         (PushKind::Disconnection, _) => {
             // First the one: who is rung looks at once, and on a new connection.
             gone.store(true, Ordering::SeqCst);

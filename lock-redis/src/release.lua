@@ -53,7 +53,8 @@ local function turn(waiter, known, count)
   return true
 end
 
--- Rings whose turn it is; with the remnants that there are, then, if any was met, as if they were gone.
+-- Rings whose turn it is, and tells them their number; with the remnants that there are, then, if any was met, as if they
+-- were gone. Those, and whoever is behind a remnant that this leaves, have to look.
 local function ring(count)
   freed = {}
   for i = 2, #KEYS do
@@ -61,7 +62,8 @@ local function ring(count)
   end
   for name, its in pairs(freed) do
     if not rung[name] and turn(its[1], its[2], count) then
-      redis.call('PUBLISH', its[1].bell, its[1].tag)
+      local waiter, comes = its[1], count and not remnant
+      redis.call('PUBLISH', waiter.bell, comes and waiter.tag .. ' ' .. waiter.number or waiter.tag)
       rung[name] = true
     end
   end

@@ -1,5 +1,6 @@
 -- Looks once. KEYS: counter, claim, queue... ARGV: ttl, the claim's text without its number, mode, waits
--- Answers a token, which is a text, or in how many milliseconds to look again, which is a number.
+-- Answers a token, which is a text; or in how many milliseconds to look again, and the number of the place if there is
+-- one.
 --
 -- This is the short way, for what servers do all day: it stands before the definitions that only the long way needs,
 -- and leaves numbers as texts, which a script is quicker to pass on.

@@ -11,4 +11,5 @@ mod outages;
 mod poison;
 mod replicas;
 mod tokens;
+mod turns;
 mod wakeups;
