@@ -17,12 +17,13 @@ local function lapse(queue)
   while true do
     local names = redis.call('ZRANGE', queue, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', offset, size)
     for _, name in ipairs(names) do
-      local other = name ~= claim and look(name)
+      local other, lasts = nil, nil
+      if name ~= claim then other, lasts = glance(name) end
       if not other then
         table.insert(lapsed, { queue, name })
-      elseif other.mode ~= -1 or mode ~= -1 then
-        first = math.min(first, left(name, other))
-        add(room, other.mode)
+      elseif other ~= -1 or mode ~= -1 then
+        first = math.min(first, lasts)
+        add(room, other)
         if skips and not fits(room, mode) then return first end
       end
     end

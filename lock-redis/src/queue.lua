@@ -9,25 +9,27 @@
 -- What a claim's text says; nothing if there is none.
 local function parse(text)
   if not text then return nil end
-  local pattern = '^(%d+) (%-?%d+) (%d+) (%d+) (%S+) ([^\n]*)\n(.*)$'
-  local number, mode, ttl, tag, bell, label, queues = string.match(text, pattern)
+  local pattern = '^(%d+) (%-?%d+) %d+ (%d+) (%S+) ([^\n]*)\n(.*)$'
+  local number, mode, tag, bell, label, queues = string.match(text, pattern)
   if not number then error('WRONGTYPE no claim') end
-  local claim = { number = number, mode = tonumber(mode), ttl = ttl, tag = tag }
-  claim.bell, claim.label, claim.queues = bell, label, queues
-  return claim
+  return { number = number, mode = tonumber(mode), tag = tag, bell = bell, label = label, queues = queues }
 end
 
 local function look(name)
   return parse(redis.call('GET', name))
 end
 
--- How long a claim lasts yet. One that lasts longer than its own ttl was written before the server's clock was set back:
--- it is cut to its ttl, or it would last as long as the clock was set.
-local function left(name, claim)
-  local lasts, ttl = redis.call('PTTL', name), tonumber(claim.ttl)
-  if lasts >= 0 and lasts <= ttl then return lasts end
-  redis.call('PEXPIRE', name, claim.ttl)
-  return ttl
+-- The mode of a claim, and how long it lasts yet; nothing if there is none. One that lasts longer than its own ttl was
+-- written before the server's clock was set back: it is cut to its ttl, or it would last as long as the clock was set.
+local function glance(name)
+  local text = redis.call('GET', name)
+  if not text then return nil end
+  local mode, ttl = string.match(text, '^%d+ (%-?%d+) (%d+) ')
+  if not mode then error('WRONGTYPE no claim') end
+  local lasts = redis.call('PTTL', name)
+  if lasts >= 0 and lasts <= tonumber(ttl) then return tonumber(mode), lasts end
+  redis.call('PEXPIRE', name, ttl)
+  return tonumber(mode), tonumber(ttl)
 end
 
 -- What a command answers; nothing if something else than it expects is stored there.
