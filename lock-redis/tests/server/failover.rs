@@ -56,7 +56,7 @@ impl Pair {
     /// When the first claim on a key expires on the server that was the replica.
     async fn expiry(&self, key: &str) -> u64 {
         let first: Vec<String> = ask(&self.replica, &format!("ZRANGE lock:q:{key} 0 0")).await;
-        ask(&self.replica, &format!("HGET {} expires", first[0])).await
+        ask(&self.replica, &format!("PEXPIRETIME {}", first[0])).await
     }
 }
 
