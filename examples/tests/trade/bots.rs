@@ -121,7 +121,7 @@ async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
 #[tokio::test]
 async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared() {
     let [ours, theirs] = [two_orders(Store::Redis), two_orders(Store::Redis)];
-    [&ours, &theirs].map(|scene| drop(scene.books(Duration::ZERO)));
+    [&ours, &theirs].iter().for_each(|scene| drop(scene.books(Duration::ZERO)));
     let trading = theirs.lock("bot/bot-1").await;
     let mut worker = ours.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
     worker.go();

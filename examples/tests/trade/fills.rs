@@ -22,7 +22,7 @@ const RACE: &str = "--sockets 1 --schedulers 1 --evaluators 0 --latency 100ms";
 fn t1_socket_and_scheduler_process_one_order_at_once(#[case] store: Store) {
     let scene = one_order(store);
     let ran = scene.run(RACE);
-    ran.assert_clean();
+    ran.assert_untroubled();
     assert_eq!(scene.findings().offences, []);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
     assert_eq!(ran.figure("already recorded"), 1, "the loser sees that, and no error");
@@ -60,7 +60,7 @@ fn t2_without_locks_an_update_is_lost() {
 fn t3_a_limit_order_is_filled_end_to_end_by_both(#[case] store: Store) {
     let scene = one_order(store);
     let ran = scene.command(RACE).env("RUST_LOG", "info").ended();
-    ran.assert_clean();
+    ran.assert_untroubled();
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
     assert_eq!(scene.number("SELECT quantity FROM positions"), ONE / 2);
     assert_eq!(scene.number("SELECT average_price FROM positions"), 64_000 * ONE);
