@@ -35,8 +35,11 @@ pub(crate) enum Store {
     Redis,
 }
 
-/// One for all tests. Whatever was started for it ends when this process does.
-static REDIS: LazyLock<Server> = LazyLock::new(|| Server::of(Software::Redis));
+/// One for all tests. Whatever was started for it ends when this process does. Started on a thread of its own: the first
+/// test that wants it may be inside a runtime, where a container cannot be waited for.
+static REDIS: LazyLock<Server> = LazyLock::new(|| {
+    std::thread::spawn(|| Server::of(Software::Redis)).join().expect("a server for the tests")
+});
 
 impl Store {
     /// What a command line says of it, where it is not the default.
