@@ -14,9 +14,12 @@ mod place;
 #[cfg(test)]
 mod scratch;
 mod steps;
+mod transaction;
 mod turns;
 mod wakeups;
 mod writer;
+
+pub use transaction::{confirm, fence};
 
 use error::NAME;
 use file::File;
