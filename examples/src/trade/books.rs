@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use lock_core::Token;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
+use lock_core::{ErrorKind, Token};
+use lock_sqlite::fence;
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
+};
 
 use crate::decimal::Decimal;
 use crate::trade::entry::{Entry, Written};
@@ -109,7 +112,7 @@ impl Books {
         .await
     }
 
-    /// The position that the order moves; `None` if it has seen a higher token.
+    /// The position that the order moves; `None` if somebody with a higher token has been here.
     ///
     /// The fence goes up with the look, not only with the write: whoever held the lock before cannot write any more
     /// what would be missing from what is read here.
@@ -118,42 +121,51 @@ impl Books {
     ///
     /// The database's.
     pub async fn position(&self, order: &Order, token: Option<Token>) -> Result<Option<Position>> {
-        let order = order.clone();
-        self.call(move |db| {
-            let place = params![order.account(), order.exchange, order.symbol, token.map(stored)];
-            if token.is_some() {
-                return db.prepare_cached(include_str!("fence.sql"))?.query_row(place, position).optional();
-            }
-            db.prepare_cached(
-                "SELECT quantity, average_price, fills FROM positions
-                 WHERE account = ?1 AND exchange = ?2 AND symbol = ?3 AND ?4 IS NULL",
-            )?
-            .query_row(place, position)
-            .optional()
-            .map(|found| Some(found.unwrap_or_default()))
+        let place = order.clone();
+        self.look(order, token, move |db| {
+            let sql = "SELECT quantity, average_price, fills FROM positions
+                       WHERE account = ?1 AND exchange = ?2 AND symbol = ?3";
+            let place = params![place.account(), place.exchange, place.symbol];
+            Ok(db.prepare_cached(sql)?.query_row(place, position).optional()?.unwrap_or_default())
         })
         .await
     }
 
-    /// How much is left of the bot's cooldown, which runs from its last fill, or from its creation; `None` if the bot
-    /// has seen a higher token. This look raises a fence too.
+    /// How much is left of the cooldown of the order's bot, which runs from its last fill, or from its creation; `None`
+    /// if somebody with a higher token has been here. This look raises the fence too.
     ///
     /// # Errors
     ///
     /// The database's.
-    pub async fn cooldown_left(&self, bot: &str, token: Option<Token>) -> Result<Option<Duration>> {
-        let bot = bot.to_owned();
-        let look = move |db: &mut Connection| {
-            let left = |row: &Row<'_>| row.get::<_, i64>(0);
-            let Some(token) = token else {
-                let sql = format!("SELECT {LEFT} FROM bots WHERE id = ?1");
-                return db.prepare_cached(&sql)?.query_row([bot], left).optional();
-            };
-            let sql = format!("UPDATE bots SET token = ?2 WHERE id = ?1 AND token <= ?2 RETURNING {LEFT}");
-            db.prepare_cached(&sql)?.query_row(params![bot, stored(token)], left).optional()
-        };
-        let left = self.call(look).await?;
-        Ok(left.map(|left| Duration::from_millis(left.try_into().unwrap_or_default())))
+    pub async fn cooldown_left(&self, order: &Order, token: Option<Token>) -> Result<Option<Duration>> {
+        let bot = order.bot.clone();
+        self.look(order, token, move |db| {
+            let sql = format!("SELECT {LEFT} FROM bots WHERE id = ?1");
+            let left: i64 = db.prepare_cached(&sql)?.query_row([bot], |row| row.get(0))?;
+            Ok(Duration::from_millis(left.try_into().unwrap_or_default()))
+        })
+        .await
+    }
+
+    /// Reads what may be read with this token, and nothing if it comes too late.
+    async fn look<T: Send + 'static>(
+        &self,
+        order: &Order,
+        token: Option<Token>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let resource = order.resource();
+        self.call(move |db| {
+            let Some(token) = token else { return Ok(Some(query(db)?)) };
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if !passes(&tx, &resource, token)? {
+                return Ok(None);
+            }
+            let seen = query(&tx)?;
+            tx.commit()?;
+            Ok::<_, anyhow::Error>(Some(seen))
+        })
+        .await
     }
 
     /// Writes a trade and its position in one transaction.
@@ -166,19 +178,23 @@ impl Books {
     }
 
     /// Runs a query where it may block.
-    pub(crate) async fn call<T: Send + 'static>(
+    pub(crate) async fn call<T: Send + 'static, E: Into<anyhow::Error> + Send + 'static>(
         &self,
-        query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        query: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T> {
         let db = self.db.clone();
         let run = move || query(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
-        tokio::task::spawn_blocking(run).await?.context("the books")
+        tokio::task::spawn_blocking(run).await?.map_err(Into::into).context("the books")
     }
 }
 
-/// A token as SQLite keeps it.
-pub(crate) fn stored(token: Token) -> i64 {
-    i64::try_from(token.get()).expect("a token is below 2^53")
+/// Raises a fence; false if a higher token has been seen.
+pub(crate) fn passes(tx: &Transaction<'_>, resource: &str, token: Token) -> lock_core::Result<bool> {
+    match fence(tx, resource, token) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Lost => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn connect(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {

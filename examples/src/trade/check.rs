@@ -101,7 +101,7 @@ pub async fn check(books: &Books, orders: &[Order]) -> Result<Findings> {
             offences.extend(duplicates(db)?);
             offences.extend(positions(db, &orders, &trades)?);
             offences.extend(cooldowns(db)?);
-            Ok(Findings { trades: trades.len(), offences })
+            Ok::<_, rusqlite::Error>(Findings { trades: trades.len(), offences })
         })
         .await
 }

@@ -1,9 +1,10 @@
 //! A trade about to be written, and the one transaction that writes it.
 
+use anyhow::Result;
 use lock_core::Token;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use crate::trade::books::stored;
+use crate::trade::books::passes;
 use crate::trade::orders::Order;
 use crate::trade::position::Position;
 
@@ -14,7 +15,7 @@ pub enum Written {
     Recorded,
     /// The order has a trade already: the database refused a second, and nothing was changed.
     Duplicate,
-    /// The position has seen a higher token: whoever brought this one lost its lock, and nothing was changed.
+    /// The fence has seen a higher token: whoever brought this one lost its lock, and nothing was changed.
     Stale,
 }
 
@@ -33,7 +34,7 @@ pub struct Entry {
 
 impl Entry {
     /// Writes the trade and its position, or takes note that it was refused.
-    pub(crate) fn write(&self, db: &mut Connection) -> rusqlite::Result<Written> {
+    pub(crate) fn write(&self, db: &mut Connection) -> Result<Written> {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let written = write(&tx, self)?;
         match written {
@@ -48,31 +49,23 @@ impl Entry {
 }
 
 /// What one transaction does to record a trade.
-fn write(tx: &Connection, entry: &Entry) -> rusqlite::Result<Written> {
+fn write(tx: &Transaction<'_>, entry: &Entry) -> Result<Written> {
     let order = &entry.order;
-    let token = entry.token.map(stored);
-    if is_stale(tx, order, token)? {
+    if let Some(token) = entry.token
+        && !passes(tx, &order.resource(), token)?
+    {
         return Ok(Written::Stale);
     }
+    let token = entry.token.map(|token| i64::try_from(token.get()).expect("the fence has let it pass"));
     let Some(filled_at) = insert_trade(tx, order, &entry.worker, token)? else {
         return Ok(Written::Duplicate);
     };
-    move_position(tx, order, entry.position, token)?;
+    move_position(tx, order, entry.position)?;
     if let Some(bot) = &order.bot {
         tx.prepare_cached("UPDATE bots SET last_fill_at = ?2 WHERE id = ?1")?
             .execute(params![bot, filled_at])?;
     }
     Ok(Written::Recorded)
-}
-
-/// The fence: a position, and a bot, refuses a token lower than one it has seen.
-fn is_stale(tx: &Connection, order: &Order, token: Option<i64>) -> rusqlite::Result<bool> {
-    tx.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM positions
-                        WHERE account = ?1 AND exchange = ?2 AND symbol = ?3 AND token > ?4)
-             OR EXISTS (SELECT 1 FROM bots WHERE id = ?1 AND token > ?4)",
-    )?
-    .query_row(params![order.account(), order.exchange, order.symbol, token], |row| row.get(0))
 }
 
 /// When the trade was recorded; `None` if the order had one.
@@ -104,13 +97,12 @@ fn insert_trade(
     .optional()
 }
 
-fn move_position(tx: &Connection, order: &Order, to: Position, token: Option<i64>) -> rusqlite::Result<()> {
+fn move_position(tx: &Connection, order: &Order, to: Position) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO positions (account, exchange, symbol, quantity, average_price, fills, token)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, 0))
+        "INSERT INTO positions (account, exchange, symbol, quantity, average_price, fills)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (account, exchange, symbol) DO UPDATE
-         SET quantity = excluded.quantity, average_price = excluded.average_price, fills = excluded.fills,
-             token = coalesce(?7, token)",
+         SET quantity = excluded.quantity, average_price = excluded.average_price, fills = excluded.fills",
     )?
     .execute(params![
         order.account(),
@@ -118,8 +110,7 @@ fn move_position(tx: &Connection, order: &Order, to: Position, token: Option<i64
         order.symbol,
         to.quantity.units(),
         to.average_price.units(),
-        to.fills,
-        token
+        to.fills
     ])
     .map(drop)
 }

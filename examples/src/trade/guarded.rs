@@ -83,8 +83,8 @@ impl Desk {
     /// The books', the exchange's or the lock's; or it took too long. The lock is free again.
     pub async fn fill(&self, order: &Order, when_busy: WhenBusy) -> Result<Answer> {
         let Some(locks) = &self.locks else { return self.record(order, None).await };
-        let position = self.key("position", &format!("{}/{}", order.exchange, order.symbol));
-        let lock = locks.lock([&self.key("order", &order.id), &position]);
+        let position = self.key(&order.resource());
+        let lock = locks.lock([&self.key(&format!("order/{}", order.id)), &position]);
         let guard = match when_busy {
             WhenBusy::Wait => Some(lock.acquire().await?),
             WhenBusy::Skip => lock.try_acquire().await?,
@@ -105,7 +105,7 @@ impl Desk {
     /// The books', the exchange's or the lock's; or it took too long. The lock is free again.
     pub async fn evaluate(&self, bot: &str, order: &Order) -> Result<Answer> {
         let Some(locks) = &self.locks else { return self.trade(bot, order, None).await };
-        let Some(guard) = locks.lock(self.key("bot", bot)).try_acquire().await? else {
+        let Some(guard) = locks.lock(self.key(&order.resource())).try_acquire().await? else {
             info!(bot, order = order.id, "refused: another trade is in progress");
             return Ok(Answer::InProgress);
         };
@@ -120,7 +120,7 @@ impl Desk {
 
     /// Inside `bot/{id}`.
     async fn trade(&self, bot: &str, order: &Order, token: Option<Token>) -> Result<Answer> {
-        let Some(left) = self.books.cooldown_left(bot, token).await? else { return Ok(Self::stale(order)) };
+        let Some(left) = self.books.cooldown_left(order, token).await? else { return Ok(Self::stale(order)) };
         if !left.is_zero() {
             info!(bot, ?left, "cooldown remaining");
             return Ok(Answer::Cooling(left));
@@ -158,7 +158,7 @@ impl Desk {
     }
 
     /// What is locked by whoever records an order, moves a position or trades for a bot, of these books.
-    fn key(&self, what: &str, name: &str) -> String {
-        format!("{}/{what}/{name}", self.books.name())
+    fn key(&self, resource: &str) -> String {
+        format!("{}/{resource}", self.books.name())
     }
 }

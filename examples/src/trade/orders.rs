@@ -34,6 +34,14 @@ impl Order {
     pub fn account(&self) -> &str {
         self.bot.as_deref().unwrap_or_default()
     }
+
+    /// What has to be locked to trade it, and fenced: all that is the bot's, or the one position of the house.
+    pub fn resource(&self) -> String {
+        match &self.bot {
+            Some(bot) => format!("bot/{bot}"),
+            None => format!("position/{}/{}", self.exchange, self.symbol),
+        }
+    }
 }
 
 /// Bought or sold.

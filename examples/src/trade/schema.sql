@@ -40,7 +40,6 @@ CREATE TABLE positions (
     quantity      INTEGER NOT NULL,
     average_price INTEGER NOT NULL,
     fills         INTEGER NOT NULL,
-    token         INTEGER NOT NULL DEFAULT 0,   -- the highest seen: a lower one comes too late
     PRIMARY KEY (account, exchange, symbol)
 ) STRICT;
 
@@ -48,8 +47,7 @@ CREATE TABLE bots (
     id           TEXT    PRIMARY KEY,
     cooldown     INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
-    last_fill_at INTEGER,
-    token        INTEGER NOT NULL DEFAULT 0     -- as that of a position
+    last_fill_at INTEGER
 ) STRICT;
 
 -- What this database itself had to refuse.

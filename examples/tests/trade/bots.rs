@@ -20,6 +20,7 @@ fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown(#[case] store: Store) {
     scene.run(MANY).assert_clean();
     assert_eq!(scene.findings().offences, []);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 24);
+    scene.assert_nothing_was_refused();
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn t1_socket_and_scheduler_process_one_order_at_once(#[case] store: Store) {
     assert_eq!(scene.findings().offences, []);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
     assert_eq!(ran.figure("already recorded"), 1, "the loser sees that, and no error");
-    assert_eq!(scene.number("SELECT count(*) FROM refusals"), 0);
+    scene.assert_nothing_was_refused();
     assert_eq!(scene.number("SELECT token > 0 FROM trades"), 1, "the trade keeps its token");
 }
 
@@ -47,6 +47,7 @@ fn t2_two_trades_update_one_position_at_once(#[case] store: Store) {
     assert_eq!(scene.findings().offences, []);
     assert_eq!(scene.number("SELECT quantity FROM positions"), 4 * ONE);
     assert_eq!(scene.number("SELECT average_price FROM positions"), 175 * ONE);
+    scene.assert_nothing_was_refused();
 }
 
 #[test]
@@ -100,6 +101,7 @@ fn t5_ten_workers_on_one_position_skip_and_come_back(#[case] store: Store) {
     assert_eq!(scene.number("SELECT fills FROM positions"), 30, "every skipped fill is applied in the end");
     assert_eq!(scene.number("SELECT quantity FROM positions"), 465 * ONE, "and none twice");
     assert_eq!(ran.figure("already recorded"), 30, "{}", ran.out);
+    scene.assert_nothing_was_refused();
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn a_position_refuses_a_token_lower_than_one_it_has_seen() {
     assert_eq!(books.write(entry(first, 7)).await.expect("an answer"), Written::Stale, "and is no duplicate");
     assert_eq!(books.write(entry(first, 8)).await.expect("an answer"), Written::Duplicate);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1, "nothing was written");
-    assert_eq!(scene.number("SELECT token FROM positions"), 8);
+    assert_eq!(scene.number("SELECT token FROM lock_fences"), 8);
     let seen = books.position(second, Some(Token::new(10))).await.expect("an answer");
     assert_eq!(seen.expect("the highest token").fills, 1);
     assert_eq!(
@@ -116,9 +116,9 @@ async fn a_bot_refuses_a_token_lower_than_one_it_has_seen() {
     let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
     let books = scene.books(Duration::ZERO);
     let [first] = &orders::read(&scene.file()).expect("good orders")[..] else { panic!("one order") };
-    let left = books.cooldown_left("bot-1", Some(Token::new(8))).await.expect("an answer");
+    let left = books.cooldown_left(first, Some(Token::new(8))).await.expect("an answer");
     assert_eq!(left, Some(Duration::ZERO));
-    assert_eq!(books.cooldown_left("bot-1", Some(Token::new(7))).await.expect("an answer"), None);
+    assert_eq!(books.cooldown_left(first, Some(Token::new(7))).await.expect("an answer"), None);
     let late = Entry {
         order: first.clone(),
         position: Default::default(),

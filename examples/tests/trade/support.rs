@@ -156,6 +156,11 @@ impl Scene {
         query(&self.data(), sql)
     }
 
+    /// Panics if the database had to help out: by `UNIQUE`, or by the fence.
+    pub(crate) fn assert_nothing_was_refused(&self) {
+        assert_eq!(self.number("SELECT count(*) FROM refusals"), 0);
+    }
+
     /// Changes what is in the books.
     pub(crate) fn change(&self, sql: &str) {
         open(&self.data()).execute_batch(sql).expect("it is changed");
