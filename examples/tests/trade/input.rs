@@ -124,7 +124,6 @@ fn what_cannot_run_is_said_in_one_line(#[case] args: &str, #[case] error: &str) 
     assert_eq!(ran.out, "");
 }
 
-#[rstest]
 #[test]
 fn a_password_of_the_store_is_in_no_output_and_with_a_wrong_one_nothing_is_begun() {
     let server = Server::with(Software::Redis, &["--user", "me", "on", ">right-secret", "~*", "&*", "+@all"]);
