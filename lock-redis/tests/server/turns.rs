@@ -30,7 +30,7 @@ async fn rung(store: &Redis, waiter: &Claim, why: impl Future<Output = ()>) {
 }
 
 async fn release(store: &Redis, held: &Claim, keep: Duration) {
-    assert_eq!(store.release(held, keep).await.unwrap(), Ownership::held(keep));
+    assert_eq!(store.release(held, keep).await.expect("an answer"), Ownership::held(keep));
 }
 
 async fn requests(server: &Server) -> u64 {
