@@ -12,6 +12,9 @@ use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::{Backend, Claim, Error, ErrorKind, Ownership, Result, observe};
 
+/// How late a timer may be.
+const SLACK: Duration = Duration::from_millis(1);
+
 /// A claim that has to leave the store: held, queued, or of unknown fate. Dropped before that is confirmed, it
 /// is released in the background.
 #[must_use]
@@ -72,7 +75,8 @@ impl Parting {
                 Err(_) => Error::new(ErrorKind::Unavailable, "no answer to the release in time"),
             };
             let pause = backoff.next();
-            if error.kind() != ErrorKind::Unavailable || Moment::now() + pause >= until {
+            // With less than a timer is off by there is no time to ask again, and the error would be that.
+            if error.kind() != ErrorKind::Unavailable || Moment::now() + pause + SLACK >= until {
                 return Err(error);
             }
             sleep(pause).await;
