@@ -1,0 +1,146 @@
+//! The counter of tokens: the store's revision, on top of an epoch that is kept in the store.
+//!
+//! A revision alone may not be the token: a store that was restored from a snapshot goes on from an older one. So a token
+//! is epoch + revision, and whoever arrives raises the epoch first when that sum has fallen more than a second behind the
+//! wall clock. The epoch never sinks. A claim's is the one that the store had at the claim's revision: the transaction in
+//! which it arrives reads it, and fails for nobody else's raise.
+
+use std::sync::{Mutex, PoisonError};
+
+use etcd_client::proto::PbRangeResponse;
+use etcd_client::{Compare, CompareOp, Txn, TxnOp};
+use lock_core::{Error, ErrorKind, Result, Token};
+
+use crate::clock::wall_micros;
+use crate::error::foreign;
+
+/// How far tokens may be behind the wall clock.
+const BEHIND: u64 = 1_000_000;
+
+/// What a client knows of the epoch and the revision, to tell whether they have fallen behind.
+#[derive(Debug, Default)]
+pub(crate) struct Epoch(Mutex<Known>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The epoch in the store, as last seen.
+    stored: u64,
+    /// The revision of the store, as last seen.
+    revision: u64,
+    /// The greatest token that there can have been when the store was last seen.
+    reached: u64,
+    /// The store was seen to have gone back behind that.
+    back: bool,
+}
+
+impl Epoch {
+    /// Raises the epoch, as a part of a transaction; `None` if it need not be.
+    pub(crate) fn raise(&self, name: &str) -> Option<TxnOp> {
+        let epoch = self.known(|known| known.raised(wall_micros()))?;
+        // All have the same length, so they compare as numbers do. One that is missing is greater than none.
+        let greater = Compare::value(name, CompareOp::Greater, text(epoch - 1));
+        Some(TxnOp::txn(Txn::new().when([greater]).or_else([TxnOp::put(name, text(epoch), None)])))
+    }
+
+    /// What every token is greater than that is yet to be asked for, in a store that forgets nothing.
+    pub(crate) fn reached(&self) -> u64 {
+        self.known(|known| known.reached)
+    }
+
+    /// Takes note of the epoch that the store has, and its revision. Answers the epoch; zero if it has none.
+    pub(crate) fn learn(&self, stored: &PbRangeResponse, revision: i64) -> Result<u64> {
+        let epoch = read(stored)?;
+        self.known(|known| {
+            (known.stored, known.revision) = (epoch, revision.unsigned_abs());
+            known.reached = known.reached.max(epoch + known.revision);
+            known.back = false;
+        });
+        Ok(epoch)
+    }
+
+    /// Takes note that the store went back: it forgot tokens that were issued.
+    pub(crate) fn went_back(&self) {
+        self.known(|known| known.back = true);
+    }
+
+    fn known<T>(&self, ask: impl FnOnce(&mut Known) -> T) -> T {
+        ask(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Known {
+    /// What the epoch has to be raised to, if it has fallen behind.
+    fn raised(self, wall: u64) -> Option<u64> {
+        let (now, goal) = (self.stored + self.revision, wall.max(self.reached));
+        // Answers that overtake each other make a store go back a little that did not.
+        (self.back || now + BEHIND < goal).then(|| goal - self.revision)
+    }
+}
+
+/// The epoch that was stored; zero if there was none.
+pub(crate) fn read(stored: &PbRangeResponse) -> Result<u64> {
+    stored.kvs.first().map_or(Ok(0), |one| parse(&one.value).ok_or_else(foreign))
+}
+
+/// The token of a claim.
+pub(crate) fn token(epoch: u64, number: i64) -> Result<Token> {
+    let token = epoch.saturating_add(number.unsigned_abs());
+    if token >= Token::LIMIT {
+        let message = format!("the counter of tokens is at {token}, beyond its limit of 2^53");
+        return Err(Error::new(ErrorKind::Backend, message));
+    }
+    Ok(Token::new(token))
+}
+
+fn text(epoch: u64) -> String {
+    format!("{epoch:016}")
+}
+
+fn parse(text: &[u8]) -> Option<u64> {
+    let digits = text.len() == 16 && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| str::from_utf8(text).ok()?.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const WALL: u64 = 1_800_000_000_000_000;
+
+    #[rstest]
+    #[case::a_new_store_starts_at_the_clock(0, 0, 0, Some(WALL))]
+    #[case::one_that_keeps_up_is_left_alone(WALL - 500, 400, WALL - 100, None)]
+    #[case::one_that_fell_behind_is_raised_to_the_clock(WALL - 5_000_000, 400, WALL - 4_999_600, Some(WALL - 400))]
+    #[case::one_that_went_back_is_lifted_to_where_it_was(5, 4, WALL + 5_000_000, Some(WALL + 4_999_996))]
+    #[case::a_clock_that_was_set_back_lowers_nothing(WALL + 5_000_000, 4, WALL + 5_000_004, None)]
+    fn the_epoch_of_a_store(
+        #[case] stored: u64,
+        #[case] revision: u64,
+        #[case] reached: u64,
+        #[case] raised: Option<u64>,
+    ) {
+        assert_eq!(Known { stored, revision, reached, back: false }.raised(WALL), raised);
+    }
+
+    #[test]
+    fn one_that_was_seen_to_go_back_is_lifted_however_little_it_is() {
+        let known = Known { stored: WALL, revision: 4, reached: WALL + 5, back: true };
+        assert_eq!(known.raised(WALL), Some(WALL + 1));
+    }
+
+    #[test]
+    fn an_epoch_reads_as_it_was_written() {
+        assert_eq!(parse(text(WALL).as_bytes()), Some(WALL));
+        for other in ["", "7", "x", "00000000000000007", "000000000000000x"] {
+            assert_eq!(parse(other.as_bytes()), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_beyond_the_limit_is_an_error() {
+        assert!(token(Token::LIMIT - 2, 1).is_ok());
+        assert_eq!(token(Token::LIMIT - 2, 2).expect_err("too great").kind(), ErrorKind::Backend);
+    }
+}

@@ -1,0 +1,155 @@
+//! The leases of claims, and spare ones: taking a free lock with a spare lease is one write.
+//!
+//! A lease that a claim had is a spare one again after the release, if nothing of the claim can come back with it: every
+//! request that carried it was answered. All others lapse by themselves.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lock_core::Owner;
+
+use crate::clock::Moment;
+use crate::queue::{Entry, Wait};
+
+/// The most spare leases of one ttl. Beyond them, leases lapse.
+const SPARES: usize = 256;
+
+/// A lease of the store.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: i64,
+    /// The ttl that was asked for.
+    pub(crate) seconds: i64,
+    /// The ttl that the store gave.
+    pub(crate) ttl: Duration,
+    /// When it was last renewed, or granted: before the request was sent.
+    pub(crate) renewed: Moment,
+}
+
+/// What this client knows of a claim that is in the store. It may have gone since: a look tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) number: i64,
+    /// `None` for one that another client took.
+    pub(crate) epoch: Option<u64>,
+    pub(crate) lease: i64,
+    pub(crate) ttl: Duration,
+    pub(crate) renewed: Moment,
+    /// Nothing but the claim that is in the store was ever put with this lease.
+    pub(crate) clean: bool,
+    /// Whom it waits for, if it was refused.
+    pub(crate) wait: Option<Arc<Wait>>,
+}
+
+/// What a client and its forks remember.
+#[derive(Debug, Default)]
+pub(crate) struct Leases(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    spares: HashMap<i64, Vec<Lease>>,
+    claims: HashMap<Owner, Known>,
+    /// When there are so many claims, those that lapsed without a release are forgotten.
+    sweep: usize,
+}
+
+impl Lease {
+    /// How long it is certain to last, from `from` on.
+    pub(crate) fn left(&self, from: Moment) -> Duration {
+        (self.renewed + self.ttl).since(from)
+    }
+
+    /// Whether it should be renewed before it is used.
+    pub(crate) fn aged(&self) -> bool {
+        self.left(Moment::now()) * 4 < self.ttl * 3
+    }
+}
+
+impl Known {
+    /// Whether it is this one.
+    pub(crate) fn is(&self, entry: &Entry) -> bool {
+        (self.number, self.lease) == (entry.number, entry.lease)
+    }
+
+    /// How long the claim is certain to last, from `from` on, unless somebody takes it away.
+    pub(crate) fn left(&self, from: Moment) -> Duration {
+        (self.renewed + self.ttl).since(from)
+    }
+}
+
+impl Leases {
+    /// A spare lease that has not lapsed. It is the taker's alone.
+    pub(crate) fn take(&self, seconds: i64) -> Option<Lease> {
+        let mut memory = self.memory();
+        let spares = memory.spares.get_mut(&seconds)?;
+        let now = Moment::now();
+        let lease = std::iter::from_fn(|| spares.pop()).find(|lease| !lease.left(now).is_zero());
+        if spares.is_empty() {
+            memory.spares.remove(&seconds);
+        }
+        lease
+    }
+
+    /// A lease with which nothing is in the store, nor can be by a request under way.
+    pub(crate) fn put(&self, lease: Lease) {
+        let mut memory = self.memory();
+        let spares = memory.spares.entry(lease.seconds).or_default();
+        if spares.len() < SPARES {
+            spares.push(lease);
+        }
+    }
+
+    pub(crate) fn known(&self, owner: Owner) -> Option<Known> {
+        self.memory().claims.get(&owner).cloned()
+    }
+
+    pub(crate) fn remember(&self, owner: Owner, known: Known) {
+        let mut memory = self.memory();
+        memory.claims.insert(owner, known);
+        if memory.claims.len() > memory.sweep {
+            let now = Moment::now();
+            memory.claims.retain(|_, known| !known.left(now).is_zero());
+            memory.sweep = (2 * memory.claims.len()).max(1024);
+        }
+    }
+
+    /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
+    pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) {
+        if let Some(known) = self.memory().claims.get_mut(&owner)
+            && known.is(entry)
+        {
+            known.renewed = known.renewed.max(sent);
+            known.ttl = ttl;
+            return;
+        }
+        let Entry { number, lease, .. } = *entry;
+        // Who put it, and what is still under way with its lease, is not known.
+        self.remember(
+            owner,
+            Known { number, epoch: None, lease, ttl, renewed: sent, clean: false, wait: None },
+        );
+    }
+
+    /// Takes note of whom a refused claim waits for.
+    pub(crate) fn refused(&self, owner: Owner, wait: Wait) {
+        if let Some(known) = self.memory().claims.get_mut(&owner) {
+            known.wait = Some(Arc::new(wait));
+        }
+    }
+
+    pub(crate) fn forget(&self, owner: Owner) -> Option<Known> {
+        self.memory().claims.remove(&owner)
+    }
+
+    /// Forgets a claim that was removed from the store, and keeps its lease for the next one.
+    pub(crate) fn released(&self, owner: Owner, seconds: i64) {
+        if let Some(Known { lease, ttl, renewed, clean: true, .. }) = self.forget(owner) {
+            self.put(Lease { id: lease, seconds, ttl, renewed });
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,252 @@
+//! How a claim comes to be held: it arrives, or looks where it stands.
+
+use etcd_client::proto::PbTxnResponse;
+use lock_core::{Attempt, Busy, Claim, Grant, Result};
+
+use crate::Etcd;
+use crate::backend::whole_seconds;
+use crate::clock::Moment;
+use crate::epoch::token;
+use crate::error::{Trouble, foreign};
+use crate::leases::{Known, Lease};
+use crate::link::revision;
+use crate::names::Place;
+use crate::queue::{Entry, Mine, Turn, View, Wait};
+use crate::steps::{self, Way};
+
+/// Greater than every number: a newcomer's, which all are ahead of.
+const NEWCOMER: i64 = i64::MAX;
+
+/// So many permits are plenty: a permit among them does not wait for those that come at the same moment.
+const PLENTY: usize = 8;
+
+/// What came of an attempt to arrive.
+enum Arrival {
+    /// It is there.
+    Arrived(Known, Option<View>),
+    /// It is not there by this attempt; the queues stood so at this revision.
+    Not(View, i64),
+    /// It is not there, and nothing is known of the queues.
+    Again,
+}
+
+/// Every step answers `None` where it has to be asked again: the next one knows more.
+impl Etcd {
+    /// Looks where a claim stands that was in the store with this number.
+    pub(crate) async fn look(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        number: i64,
+        started: Moment,
+    ) -> Result<Option<Attempt>> {
+        let ranges = self.link.read(steps::look(places, Some(number))).await?;
+        let view = steps::view(ranges.into_iter(), places)?;
+        self.judge(claim, places, &view, started).await
+    }
+
+    /// Joins the queue, and looks.
+    pub(crate) async fn queue(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        started: Moment,
+    ) -> Result<Option<Attempt>> {
+        let seconds = whole_seconds(claim.ttl());
+        let lease = match self.spare(seconds).await? {
+            Some(lease) => lease,
+            None => self.link.grant(seconds).await?,
+        };
+        match self.arrive(claim, places, Way::Queue, lease).await? {
+            Arrival::Arrived(_, Some(view)) | Arrival::Not(view, _) => {
+                self.judge(claim, places, &view, started).await
+            }
+            Arrival::Arrived(..) => Err(foreign()),
+            Arrival::Again => Ok(None),
+        }
+    }
+
+    /// Takes the claim if it has room, and leaves nothing if it has none. `way` is how it can be
+    /// taken, if it had room when it was last looked at.
+    pub(crate) async fn skip(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        started: Moment,
+        way: &mut Option<Way>,
+    ) -> Result<Option<Attempt>> {
+        let seconds = whole_seconds(claim.ttl());
+        let (view, revision) = match (self.spare(seconds).await?, *way) {
+            // A lease for one that is refused would be a write: it looks first.
+            (None, None) => self.look_first(places).await?,
+            (spare, way) => {
+                let lease = match spare {
+                    Some(lease) => lease,
+                    None => self.link.grant(seconds).await?,
+                };
+                match self.arrive(claim, places, way.unwrap_or(Way::IfFree), lease).await? {
+                    Arrival::Arrived(known, None) => return self.grant(&known, started).await.map(Some),
+                    Arrival::Arrived(known, Some(view)) => {
+                        let wait = view.wait(claim.mode(), known.number);
+                        if wait.turn == Turn::Now {
+                            return self.grant(&known, started).await.map(Some);
+                        }
+                        // So many came at the same moment: it is taken back.
+                        self.remove(claim, places).await?;
+                        return Ok(Some(Attempt::Busy(Busy::new(wait.lapse))));
+                    }
+                    Arrival::Not(view, revision) => (view, revision),
+                    Arrival::Again => return Ok(None),
+                }
+            }
+        };
+        if !matches!(view.mine(places), Mine::Absent) {
+            return self.judge(claim, places, &view, started).await;
+        }
+        let wait = view.wait(claim.mode(), NEWCOMER);
+        if wait.turn == Turn::Now {
+            *way = Some(if wait.left >= PLENTY {
+                Way::IfNoOtherCameSince(revision)
+            } else {
+                Way::IfNobodyCameSince(revision)
+            });
+            return Ok(None);
+        }
+        Ok(Some(Attempt::Busy(Busy::new(wait.lapse))))
+    }
+
+    /// The queues, and at which revision they stood so.
+    async fn look_first(&self, places: &[Place]) -> Result<(View, i64)> {
+        let gets = steps::look_with_epoch(places, &self.shared.names.epoch());
+        self.looked(self.link.transact(steps::read(gets)).await?, places)
+    }
+
+    /// Reads the answer of a transaction that only looked.
+    fn looked(&self, answer: PbTxnResponse, places: &[Place]) -> Result<(View, i64)> {
+        let revision = revision(&answer);
+        let mut ranges = steps::ranges(answer);
+        self.shared.epoch.learn(&ranges.next().ok_or_else(foreign)?, revision)?;
+        Ok((steps::view(ranges, places)?, revision))
+    }
+
+    async fn arrive(&self, claim: &Claim, places: &[Place], way: Way, lease: Lease) -> Result<Arrival> {
+        let name = self.shared.names.epoch();
+        let (reached, raise) = (self.shared.epoch.reached(), self.shared.epoch.raise(&name));
+        let txn = steps::arrive(claim, places, way, &lease, &name, raise);
+        let answer = match self.link.transact(txn).await {
+            Ok(answer) => answer,
+            Err(Trouble::NoLease) => return Ok(Arrival::Again),
+            // The lease goes, too: the claim may come with it yet.
+            Err(trouble) => return Err(trouble.into()),
+        };
+        if !answer.succeeded {
+            self.shared.leases.put(lease);
+            let (view, revision) = self.looked(answer, places)?;
+            return Ok(Arrival::Not(view, revision));
+        }
+        let number = revision(&answer);
+        let mut ranges = steps::ranges(answer);
+        let epoch = self.shared.epoch.learn(&ranges.next().ok_or_else(foreign)?, number)?;
+        if token(epoch, number)?.get() <= reached {
+            // With a token like this it must not be granted.
+            self.shared.epoch.went_back();
+            self.link.transact(steps::remove(places)).await?;
+            return Ok(Arrival::Again);
+        }
+        let Lease { id, ttl, renewed, .. } = lease;
+        let known = Known { number, epoch: Some(epoch), lease: id, ttl, renewed, clean: true, wait: None };
+        self.shared.leases.remember(claim.owner(), known.clone());
+        let view = match way {
+            Way::Queue | Way::IfNoOtherCameSince(_) => Some(steps::view(ranges, places)?),
+            Way::IfFree | Way::IfNobodyCameSince(_) => None,
+        };
+        Ok(Arrival::Arrived(known, view))
+    }
+
+    /// A spare lease that is good for most of its ttl.
+    async fn spare(&self, seconds: i64) -> Result<Option<Lease>> {
+        while let Some(mut lease) = self.shared.leases.take(seconds) {
+            if lease.aged() {
+                lease.renewed = Moment::now();
+                lease.ttl = self.link.renew(lease.id).await?;
+                if lease.ttl.is_zero() {
+                    continue;
+                }
+            }
+            return Ok(Some(lease));
+        }
+        Ok(None)
+    }
+
+    /// What follows for a claim from the queues.
+    async fn judge(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        view: &View,
+        started: Moment,
+    ) -> Result<Option<Attempt>> {
+        match view.mine(places) {
+            Mine::Here(own) => {
+                let wait = view.wait(claim.mode(), own.number);
+                self.answer(claim, &own, wait, started).await
+            }
+            Mine::Absent => {
+                self.shared.leases.forget(claim.owner());
+                Ok(None)
+            }
+            Mine::Partly(parts) => {
+                self.link.transact(steps::clear(&parts)).await?;
+                self.shared.leases.forget(claim.owner());
+                Ok(None)
+            }
+        }
+    }
+
+    /// What follows for a claim that is there.
+    async fn answer(
+        &self,
+        claim: &Claim,
+        own: &Entry,
+        wait: Wait,
+        started: Moment,
+    ) -> Result<Option<Attempt>> {
+        let leases = &self.shared.leases;
+        let known = leases.known(claim.owner()).filter(|known| known.is(own));
+        let granted = wait.turn == Turn::Now;
+        let fresh = known.filter(|known| match granted {
+            true => known.left(started) * 2 >= known.ttl,
+            // A place lasts a full ttl from this look.
+            false => known.renewed >= started,
+        });
+        match fresh {
+            Some(known) if granted => return self.grant(&known, started).await.map(Some),
+            Some(_) => {}
+            None => {
+                let sent = Moment::now();
+                let ttl = self.link.renew(own.lease).await?;
+                if ttl.is_zero() {
+                    leases.forget(claim.owner());
+                    return Ok(None);
+                }
+                leases.renewed(claim.owner(), own, ttl, sent);
+                if granted {
+                    // It may have gone before it was renewed, and a renewal proves nothing.
+                    return Ok(None);
+                }
+            }
+        }
+        let lapse = wait.lapse;
+        leases.refused(claim.owner(), wait);
+        Ok(Some(Attempt::Busy(Busy::new(lapse))))
+    }
+
+    async fn grant(&self, known: &Known, started: Moment) -> Result<Attempt> {
+        let epoch = match known.epoch {
+            Some(epoch) => epoch,
+            None => self.link.epoch_at(known.number).await?,
+        };
+        let lease = known.left(started).min(known.ttl);
+        Ok(Attempt::Granted(Grant::new(token(epoch, known.number)?, lease)))
+    }
+}

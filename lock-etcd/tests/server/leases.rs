@@ -1,0 +1,115 @@
+//! Leases that are taken away, and leases that are used again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Attempt, Backend, Ownership};
+
+use crate::help::{LONG, SHORT, claim, locker, queue, queued, raw, renew, server, store, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_lease_is_gone_while_it_waits_is_told_at_once_and_holds_nothing() {
+    let server = server();
+    let (raw, here, there) = (raw(&server).await, store(server.url()).await, store(server.url()).await);
+    let (holder, waiter) = (claim("a", LONG), Arc::new(claim("a", LONG)));
+    let Ok(Attempt::Granted(held)) = here.acquire(&holder).await else { panic!("it is free") };
+    let Ok(Attempt::Busy(_)) = there.acquire(&waiter).await else { panic!("it is held") };
+    let mut rings = there.wakeups(&waiter).await.expect("a bell");
+
+    let lease = queue(&raw, "a").await[1].lease();
+    raw.lease_client().revoke(lease).await.expect("there is such a lease");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    here.release(&holder, Duration::ZERO).await.expect("an answer");
+
+    assert_eq!(renew(&there, &waiter).await, Ownership::Lost);
+    let Ok(Attempt::Granted(grant)) = there.acquire(&waiter).await else { panic!("it is free") };
+    assert!(grant.token > held.token);
+    // It stands there again, and hears what happens to it.
+    let lease = queue(&raw, "a").await[0].lease();
+    raw.lease_client().revoke(lease).await.expect("there is such a lease");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_whose_lease_was_revoked_is_lost_at_the_next_renewal() {
+    let server = server();
+    let (raw, locks) = (raw(&server).await, locker(server.url()).await);
+    let held = within(locks.lock("a").ttl(SHORT * 20).acquire()).await.expect("granted");
+    let lease = queue(&raw, "a").await[0].lease();
+    raw.lease_client().revoke(lease).await.expect("there is such a lease");
+    within(held.lost()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_whose_name_was_deleted_is_lost_though_its_lease_is_there() {
+    let server = server();
+    let (raw, store) = (raw(&server).await, store(server.url()).await);
+    let claims = ["a", "b"].map(|key| Arc::new(claim(key, LONG)));
+    for claim in &claims {
+        store.acquire(claim).await.expect("granted");
+    }
+    let name = queue(&raw, "a").await[0].key().to_vec();
+    raw.kv_client().delete(name, None).await.expect("it is there");
+    assert_eq!(renew(&store, &claims[0]).await, Ownership::Lost);
+    assert_eq!(renew(&store, &claims[1]).await, Ownership::held(LONG));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spare_lease_that_was_revoked_is_no_hindrance() {
+    let server = server();
+    let (raw, locks) = (raw(&server).await, locker(server.url()).await);
+    for waits in [true, false] {
+        drop(within(locks.lock("a").acquire()).await.expect("granted"));
+        locks.close().await;
+        for lease in raw.lease_client().leases().await.expect("an answer").leases() {
+            raw.lease_client().revoke(lease.id()).await.expect("there is such a lease");
+        }
+        let again = match waits {
+            true => within(locks.lock("a").acquire()).await.expect("granted"),
+            false => within(locks.lock("a").try_acquire()).await.expect("an answer").expect("free"),
+        };
+        assert!(again.is_held());
+        within(again.release()).await.expect("it was held");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_used_again_and_lasts_as_long_as_the_claim_is_told() {
+    let server = server();
+    let (raw, store) = (raw(&server).await, store(server.url()).await);
+    let ttl = SHORT * 4;
+    for _ in 0..20 {
+        let one = claim("a", ttl);
+        store.acquire(&one).await.expect("granted");
+        store.release(&one, Duration::ZERO).await.expect("an answer");
+    }
+    assert_eq!(raw.lease_client().leases().await.expect("an answer").leases().len(), 1);
+
+    // It has aged by now, and is not what the claim asked for.
+    tokio::time::sleep(ttl / 5).await;
+    let one = claim("a", ttl);
+    let asked = std::time::Instant::now();
+    let Ok(Attempt::Granted(grant)) = store.acquire(&one).await else { panic!("it is free") };
+    queued(&raw, "a", 0).await;
+    assert!(asked.elapsed() >= grant.lease, "it had {:?}", grant.lease);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_got_lost_gives_its_lease_to_nobody() {
+    let server = server();
+    let raw = raw(&server).await;
+    let proxy = crate::proxy::Proxy::to(&server).await;
+    let store = store(&proxy.url).await;
+    let one = claim("a", SHORT * 10);
+    store.acquire(&one).await.expect("granted");
+    store.release(&one, Duration::ZERO).await.expect("an answer");
+    // A spare lease is there; what comes of this request is not known.
+    proxy.freeze();
+    let two = claim("a", SHORT * 10);
+    store.acquire(&two).await.expect_err("no answer");
+    let three = claim("b", SHORT * 10);
+    store.acquire(&three).await.expect("granted over another connection");
+    let leases = [queue(&raw, "a").await, queue(&raw, "b").await].concat();
+    assert!(leases.len() == 1 || leases[0].lease() != leases[1].lease());
+    assert_eq!(raw.lease_client().leases().await.expect("an answer").leases().len(), 2);
+}

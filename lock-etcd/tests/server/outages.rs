@@ -1,0 +1,160 @@
+//! Connections that break, connections that fall silent, and servers that go.
+
+use std::time::Duration;
+
+use conformance_tests::Server;
+use etcd_client::CompactionOptions;
+use lock_core::{Backend, ErrorKind};
+use rstest::rstest;
+
+use crate::help::{LIMIT, LONG, SHORT, claim, locker, queued, raw, server, store, within};
+use crate::proxy::Proxy;
+
+#[derive(Clone, Copy)]
+enum Blow {
+    Cut,
+    Freeze,
+}
+
+fn strike(proxy: &Proxy, blow: Blow) {
+    match blow {
+        Blow::Cut => proxy.cut(),
+        Blow::Freeze => proxy.freeze(),
+    }
+}
+
+#[rstest]
+#[case::are_cut(Blow::Cut)]
+#[case::fall_silent(Blow::Freeze)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_renewed_though_connections(#[case] blow: Blow) {
+    let server = server();
+    let proxy = Proxy::to(&server).await;
+    let ttl = SHORT * 5;
+    let locks = locker(&proxy.url).await.with_ttl(ttl);
+    let held = within(locks.lock("a").acquire()).await.expect("granted");
+    for _ in 0..2 {
+        // The stream of renewals is there by now, and is not any more.
+        tokio::time::sleep(ttl / 2).await;
+        strike(&proxy, blow);
+    }
+    tokio::time::sleep(ttl / 2).await;
+    assert!(held.is_held());
+    // In the background, if it has to find out first that the connection is silent.
+    within(held.release()).await.ok();
+    queued(&raw(&server).await, "a", 0).await;
+}
+
+#[rstest]
+#[case::are_cut(Blow::Cut)]
+#[case::fall_silent(Blow::Freeze)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_is_handed_the_lock_though_connections(#[case] blow: Blow) {
+    let server = server();
+    let (proxy, raw) = (Proxy::to(&server).await, raw(&server).await);
+    let (one, two) = (locker(server.url()).await, locker(&proxy.url).await.with_ttl(SHORT * 3));
+    let held = within(one.lock("a").acquire()).await.expect("granted");
+    let waiter = tokio::spawn(two.lock("a").acquire());
+    queued(&raw, "a", 2).await;
+
+    strike(&proxy, blow);
+    let token = held.token();
+    within(held.release()).await.expect("it was held all the time");
+    let handed = within(waiter).await.expect("no panic").expect("granted");
+    assert!(handed.token() > token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_rings_that_breaks_ends() {
+    let server = server();
+    let proxy = Proxy::to(&server).await;
+    let store = store(&proxy.url).await;
+    let [first, holder, waiter] = [(); 3].map(|()| claim("a", LONG));
+    for claim in [&first, &holder, &waiter] {
+        store.acquire(claim).await.expect("an answer");
+    }
+    // That it rings once shows that the stream is there.
+    let mut early = store.wakeups(&holder).await.expect("a bell");
+    let mut rings = store.wakeups(&waiter).await.expect("a bell");
+    store.release(&first, Duration::ZERO).await.expect("it was there");
+    assert!(within(early.next()).await.is_some(), "the stream ended instead of ringing");
+    proxy.cut();
+    within(async { while rings.next().await.is_some() {} }).await;
+    store.release(&holder, Duration::ZERO).await.ok();
+    let mut rings = within(store.wakeups(&waiter)).await.expect("another bell");
+    store.release(&holder, Duration::ZERO).await.expect("an answer");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_is_rung_though_the_store_was_compacted() {
+    let server = server();
+    let (raw, store) = (raw(&server).await, store(server.url()).await);
+    let [holder, before, after] = [(); 3].map(|()| claim("a", LONG));
+    store.acquire(&holder).await.expect("granted");
+    store.acquire(&before).await.expect("queued");
+    let mut first = store.wakeups(&before).await.expect("a bell");
+    let revision =
+        raw.kv_client().get("x", None).await.expect("an answer").header().map_or(0, |h| h.revision());
+    let physical = CompactionOptions::new().with_physical();
+    raw.kv_client().compact(revision, Some(physical)).await.expect("compacted");
+    store.acquire(&after).await.expect("queued");
+    let mut second = store.wakeups(&after).await.expect("a bell");
+    for (leaves, rings) in [(&holder, &mut first), (&before, &mut second)] {
+        store.release(leaves, Duration::ZERO).await.expect("it was there");
+        assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_works_on_after_its_server_was_killed_and_restarted() {
+    let mut server = server();
+    let locks = locker(server.url()).await;
+    let held = within(locks.lock("held").acquire()).await.expect("granted");
+    let before = within(locks.lock("a").acquire()).await.expect("granted");
+    let token = before.token();
+    before.release().await.expect("it was held");
+
+    server.restart();
+    let after = within(locks.lock("a").timeout(LIMIT).acquire()).await.expect("granted");
+    assert!(after.token() > token);
+    // What was held is held: etcd forgets nothing.
+    let other = locker(server.url()).await;
+    assert!(within(other.lock("held").try_acquire()).await.expect("an answer").is_none());
+    within(held.release()).await.expect("it was held all the time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stood_still_goes_on_where_it_was() {
+    let mut server = server();
+    let locks = locker(server.url()).await;
+    let held = within(locks.lock("a").acquire()).await.expect("granted");
+    server.pause();
+    let error = within(locks.lock("b").try_acquire()).await.expect_err("it stands still");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("in time"), "{error}");
+    server.resume();
+    let other = within(locks.lock("c").timeout(LIMIT).acquire()).await.expect("granted");
+    within(other.release()).await.expect("it was held");
+    within(held.release()).await.expect("it was held all the time");
+    queued(&raw(&server).await, "b", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_not_there_is_no_hindrance() {
+    let (server, gone) = (server(), server());
+    let url = format!("{},{}", gone.url(), server.url().trim_start_matches("etcd://"));
+    drop::<Server>(gone);
+    let locks = locker(&url).await;
+    within(within(locks.lock("a").acquire()).await.expect("granted").release()).await.expect("it was held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_server_there_is_an_error_that_says_so() {
+    let server = server();
+    let url = server.url().to_owned();
+    drop(server);
+    let error = within(lock_etcd::Etcd::connect(&url)).await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().starts_with("connect on etcd: "), "{error}");
+}
