@@ -1,0 +1,318 @@
+//! Requests wait in line for a connection; whatever waits when it is free goes in one call.
+//!
+//! A lone request finds the connection free and goes at once. While it is away others gather, and go together: one
+//! round trip and one commit for all of them.
+#![allow(clippy::disallowed_methods, reason = "a line is worked off by a task that ends when it is empty")]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lock_core::{Attempt, Claim, Error, ErrorKind, Ownership, Result};
+use sqlx::Connection;
+use sqlx::SqlStr;
+use sqlx::postgres::{PgArguments, PgRow};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use crate::error::{broken, explain, silent, strange};
+use crate::house::House;
+use crate::server::{PATIENCE, Server, Session};
+use crate::steps::{self, Statements};
+
+/// The most keys of one call to acquire or release, which holds up others who want them.
+const KEYS: usize = 256;
+
+/// After so long a connection may have been cut.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A connection, and those who want something of it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    server: Server,
+    statements: Arc<Statements>,
+    channel: Arc<str>,
+    house: Arc<House>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Job>,
+    /// A task works it off.
+    busy: bool,
+    session: Option<(Session, Instant)>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+type Reply<T> = oneshot::Sender<T>;
+
+/// What is asked for, and where the answer goes.
+enum Job {
+    Acquire(Claim, Reply<Result<Attempt>>),
+    Release(Claim, Duration, Reply<Result<Ownership>>),
+    Renew(Vec<Arc<Claim>>, Reply<Vec<Result<Ownership>>>),
+}
+
+impl Job {
+    fn keys(&self) -> usize {
+        match self {
+            Self::Acquire(claim, _) | Self::Release(claim, ..) => claim.keys().len(),
+            Self::Renew(..) => 0,
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    fn forsaken(&self) -> bool {
+        match self {
+            Self::Acquire(_, reply) => reply.is_closed(),
+            // Its owner wants it gone all the same.
+            Self::Release(..) => false,
+            Self::Renew(_, reply) => reply.is_closed(),
+        }
+    }
+}
+
+impl Line {
+    pub(crate) fn new(
+        server: Server,
+        statements: Arc<Statements>,
+        channel: Arc<str>,
+        house: Arc<House>,
+    ) -> Arc<Self> {
+        Arc::new(Self { server, statements, channel, house, state: Mutex::default() })
+    }
+
+    /// Another line of the same client.
+    pub(crate) fn beside(&self, server: Server) -> Arc<Self> {
+        Self::new(server, self.statements.clone(), self.channel.clone(), self.house.clone())
+    }
+
+    /// Has a connection made, unless there is one.
+    pub(crate) async fn open(&self) -> Result<()> {
+        let session = self.server.open().await?;
+        self.put_back(session);
+        Ok(())
+    }
+
+    pub(crate) async fn acquire(self: &Arc<Self>, claim: &Claim) -> Result<Attempt> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Acquire(claim.clone(), reply));
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    pub(crate) async fn release(self: &Arc<Self>, claim: &Claim, keep: Duration) -> Result<Ownership> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Release(claim.clone(), keep, reply));
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    pub(crate) async fn renew(self: &Arc<Self>, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Renew(claims.to_vec(), reply));
+        answer.await.unwrap_or_else(|_| vec![Err(gone()); claims.len()])
+    }
+
+    fn queue(self: &Arc<Self>, job: Job) {
+        let mut state = self.state();
+        state.waiting.push(job);
+        if !std::mem::replace(&mut state.busy, true) {
+            drop(state);
+            drop(tokio::spawn(work(Shift { line: self.clone(), over: false })));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_back(&self, session: Session) {
+        if session.stays() {
+            self.state().session = Some((session, Instant::now()));
+        }
+    }
+
+    /// What goes next; nothing ends the shift.
+    fn next(&self) -> Option<Vec<Job>> {
+        let mut state = self.state();
+        state.waiting.retain(|job| !job.forsaken());
+        let mut keys = 0;
+        let fits = |job: &Job| {
+            keys += job.keys();
+            keys <= KEYS
+        };
+        // One job fits always.
+        let count = state.waiting.iter().map(fits).take_while(|fits| *fits).count();
+        let jobs: Vec<_> = state.waiting.drain(..count).collect();
+        state.busy = !jobs.is_empty();
+        (!jobs.is_empty()).then_some(jobs)
+    }
+
+    async fn run(&self, jobs: Vec<Job>) {
+        let (mut acquires, mut releases, mut renewals) = (Vec::new(), Vec::new(), Vec::new());
+        for job in jobs {
+            match job {
+                Job::Acquire(claim, reply) => acquires.push((claim, reply)),
+                Job::Release(claim, keep, reply) => releases.push((claim, keep, reply)),
+                Job::Renew(claims, reply) => renewals.push((claims, reply)),
+            }
+        }
+        // What is held goes first.
+        for (claims, reply) in renewals {
+            let _ = reply.send(self.run_renewal(&claims).await);
+        }
+        if !releases.is_empty() {
+            let claims: Vec<_> = releases.iter().map(|(claim, keep, _)| (claim, *keep)).collect();
+            let answers = self.run_releases(&claims).await;
+            let mut answers = each(answers, claims.len());
+            for (_, _, reply) in releases {
+                let _ = reply.send(answers.next().unwrap_or_else(|| Err(strange())));
+            }
+        }
+        if !acquires.is_empty() {
+            let claims: Vec<_> = acquires.iter().map(|(claim, _)| claim).collect();
+            let answers = self.run_acquires(&claims).await;
+            let mut answers = each(answers, claims.len());
+            for (_, reply) in acquires {
+                let _ = reply.send(answers.next().unwrap_or_else(|| Err(strange())));
+            }
+        }
+    }
+
+    async fn run_acquires(&self, claims: &[&Claim]) -> Result<Vec<Result<Attempt>>> {
+        let arguments = || steps::acquire(claims, &self.channel, self.server.unicode);
+        steps::acquired(&self.call(&self.statements.acquire, arguments, true).await?)
+    }
+
+    async fn run_releases(&self, claims: &[(&Claim, Duration)]) -> Result<Vec<Result<Ownership>>> {
+        let arguments = || steps::release(claims);
+        steps::released(&self.call(&self.statements.release, arguments, false).await?, claims)
+    }
+
+    async fn run_renewal(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
+        let arguments = || steps::renew(claims);
+        let answers = match self.call(&self.statements.renew, arguments, true).await {
+            Ok(row) => steps::renewed(&row, claims),
+            Err(error) => Err(error),
+        };
+        each(answers, claims.len()).collect()
+    }
+
+    /// Keeps house. That it fails is nobody's error: it is due again soon.
+    async fn sweep(&self) {
+        let swept = self.call(&self.statements.sweep, || Ok(PgArguments::default()), true).await;
+        if let Err(error) = swept.and_then(|found| self.house.mend(&found)) {
+            tracing::debug!(%error, "what has lapsed was not removed");
+        }
+    }
+
+    /// Calls a function. On a connection that turns out to be cut it is called again on a new one, if it may have been
+    /// run: `twice` says that this does not change the answer. What must not be is asked over a connection that was idle
+    /// only when that is known to be there.
+    async fn call(
+        &self,
+        sql: &SqlStr,
+        arguments: impl Fn() -> Result<PgArguments>,
+        twice: bool,
+    ) -> Result<PgRow> {
+        let kept = self.state().session.take();
+        if let Some((mut session, since)) = kept {
+            let there = twice || since.elapsed() < IDLE || {
+                matches!(timeout(PATIENCE, session.connection().ping()).await, Ok(Ok(())))
+            };
+            if there {
+                match self.call_on(session, sql, arguments()?).await {
+                    Err(Failure::Cut(_)) if twice => {}
+                    answer => return answer.map_err(Failure::into_error),
+                }
+            } else {
+                session.discard();
+            }
+        }
+        let session = self.server.open().await?;
+        self.call_on(session, sql, arguments()?).await.map_err(Failure::into_error)
+    }
+
+    async fn call_on(
+        &self,
+        mut session: Session,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> std::result::Result<PgRow, Failure> {
+        let answer = timeout(PATIENCE, session.call(sql.clone(), arguments)).await;
+        match answer {
+            Ok(Err(error)) if broken(&error) => {
+                session.discard();
+                Err(Failure::Cut(explain(error)))
+            }
+            Err(_) => {
+                session.discard();
+                Err(Failure::Answered(silent()))
+            }
+            Ok(answer) => {
+                self.put_back(session);
+                answer.map_err(|error| Failure::Answered(explain(error)))
+            }
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Failure {
+    /// The connection was cut; the function may have been run.
+    Cut(Error),
+    /// The server refused, or took too long.
+    Answered(Error),
+}
+
+impl Failure {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Cut(error) | Self::Answered(error) => error,
+        }
+    }
+}
+
+/// A task's time at the line. Should its runtime end first, those who wait are told, and the next one starts another.
+struct Shift {
+    line: Arc<Line>,
+    over: bool,
+}
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        if !self.over {
+            let mut state = self.line.state();
+            state.busy = false;
+            state.waiting.clear();
+        }
+    }
+}
+
+async fn work(mut shift: Shift) {
+    while let Some(jobs) = shift.line.next() {
+        shift.line.run(jobs).await;
+        if shift.line.house.due() {
+            shift.line.sweep().await;
+        }
+    }
+    shift.over = true;
+}
+
+/// An answer for each, or the error for each.
+fn each<T: Clone>(answers: Result<Vec<Result<T>>>, count: usize) -> impl Iterator<Item = Result<T>> {
+    match answers {
+        Ok(answers) if answers.len() == count => answers,
+        Ok(_) => vec![Err(strange()); count],
+        Err(error) => vec![Err(error); count],
+    }
+    .into_iter()
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Unavailable, "the runtime that drove the connection has ended")
+}

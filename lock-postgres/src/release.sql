@@ -1,0 +1,150 @@
+-- Removes what is left of a claim; false, and nothing, if a transaction has pinned some of it.
+CREATE FUNCTION {remove}(own bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    rows_ bigint;
+BEGIN
+    -- Whoever renews or removes them has them for a moment. A pin is not waited for: it does not exclude this lock.
+    PERFORM FROM {claims} WHERE owner = own FOR NO KEY UPDATE;
+    GET DIAGNOSTICS rows_ = ROW_COUNT;
+    WITH locked AS MATERIALIZED (SELECT key, number FROM {claims} WHERE owner = own FOR UPDATE SKIP LOCKED)
+    DELETE FROM {claims} AS c USING locked
+    WHERE c.key = locked.key AND c.number = locked.number AND rows_ = (SELECT count(*) FROM locked);
+    RETURN FOUND OR rows_ = 0;
+END $$;
+
+-- Rings every waiting claim that has room on all its keys without the claims that are leaving, and not with them.
+CREATE FUNCTION {ring}(keys bytea[], leaving bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    queue bytea; other record;
+    -- Whether what an earlier release kept counts, and whether there is any: it is decided as they stand, and as if
+    -- they were gone.
+    counts boolean; met boolean := false;
+    -- The room so far with those who are leaving, and without.
+    n bigint; shared bigint; permits bigint; smallest integer;
+    n_ bigint; shared_ bigint; permits_ bigint; smallest_ integer;
+    elsewhere boolean; met_elsewhere boolean;
+BEGIN
+    FOREACH counts IN ARRAY ARRAY[true, false] LOOP
+        EXIT WHEN NOT counts AND NOT met;
+        FOR queue IN SELECT DISTINCT key FROM {claims} WHERE key = ANY (keys) AND number = ANY (leaving) LOOP
+            n := 0; shared := 0; permits := 0; smallest := NULL;
+            n_ := 0; shared_ := 0; permits_ := 0; smallest_ := NULL;
+            FOR other IN
+                SELECT number, owner, mode, parts, remnant, bell, tag, number = ANY (leaving) AS leaves
+                FROM {claims} WHERE key = queue AND (expires > clock_timestamp() OR number = ANY (leaving)) ORDER BY number
+            LOOP
+                met := met OR other.remnant;
+                CONTINUE WHEN other.remnant AND NOT counts;
+                IF NOT other.leaves THEN
+                    -- Behind one that has no room nobody has any.
+                    EXIT WHEN NOT {fits}(other.mode, n_, shared_, permits_, smallest_);
+                    IF NOT other.remnant AND other.bell <> '' AND NOT {fits}(other.mode, n, shared, permits, smallest) THEN
+                        elsewhere := true;
+                        IF other.parts > 1 THEN
+                            SELECT coalesce(bool_and({fits}(other.mode, ahead.n, ahead.shared, ahead.permits, ahead.smallest)), true),
+                                coalesce(bool_or(ahead.remnant), false)
+                            INTO elsewhere, met_elsewhere
+                            FROM (
+                                SELECT count(*) FILTER (WHERE c) AS n, count(*) FILTER (WHERE c AND mode = -1) AS shared,
+                                    count(*) FILTER (WHERE c AND mode > 0) AS permits, min(mode) FILTER (WHERE c) AS smallest,
+                                    bool_or(remnant) AS remnant
+                                FROM (
+                                    SELECT a.key, a.mode, a.remnant, counts OR NOT a.remnant AS c
+                                    FROM {claims} AS its JOIN {claims} AS a ON a.key = its.key AND a.number < its.number
+                                    WHERE its.owner = other.owner AND its.key <> queue
+                                        AND a.expires > clock_timestamp() AND a.number <> ALL (leaving)
+                                ) AS a
+                                GROUP BY key
+                            ) AS ahead;
+                            met := met OR met_elsewhere;
+                        END IF;
+                        IF elsewhere THEN
+                            PERFORM pg_notify(other.bell, other.tag::text);
+                        END IF;
+                    END IF;
+                    n_ := n_ + 1;
+                    IF other.mode = -1 THEN shared_ := shared_ + 1; END IF;
+                    IF other.mode > 0 THEN permits_ := permits_ + 1; smallest_ := least(smallest_, other.mode); END IF;
+                END IF;
+                n := n + 1;
+                IF other.mode = -1 THEN shared := shared + 1; END IF;
+                IF other.mode > 0 THEN permits := permits + 1; smallest := least(smallest, other.mode); END IF;
+            END LOOP;
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- Removes some claims, or leaves each as a remnant for `keep` milliseconds under the owner that `remnants` has for it, and
+-- rings whoever has the turn. Answers 1 for each that was there, 0 for one that was not, and -1 for one that is still
+-- there because a transaction has pinned it.
+CREATE FUNCTION {release}(owners bytea[], keeps bigint[], remnants bytea[], keys bytea[])
+RETURNS integer[] LANGUAGE plpgsql AS $$
+DECLARE
+    durable text; entered boolean;
+    answers integer[];
+    -- For each claim: its number, nothing if it was not found whole; and whether it had not lapsed.
+    moment timestamptz; numbers bigint[]; lives boolean[]; going bytea[]; leaving bigint[];
+BEGIN
+    -- A release that a crash undoes costs no more than a ttl. What it keeps was promised.
+    durable := CASE WHEN 0 = ALL (keeps) THEN set_config('synchronous_commit', 'off', true) END;
+    entered := {enter}(keys);
+
+    -- Most hold one key each, for which nobody waits.
+    SELECT array_agg(owner) INTO going
+    FROM (
+        SELECT owner FROM {claims} AS c
+        WHERE owner = ANY (owners) AND parts = 1 AND expires > clock_timestamp()
+            AND NOT EXISTS (SELECT FROM {claims} AS b WHERE b.key = c.key AND b.number > c.number)
+        FOR UPDATE OF c SKIP LOCKED
+    ) AS locked;
+    IF 0 = ALL (keeps) AND cardinality(going) = cardinality(owners) THEN
+        DELETE FROM {claims} WHERE owner = ANY (going);
+        RETURN array_fill(1, ARRAY[cardinality(owners)]);
+    END IF;
+
+    FOR attempt IN 1 .. 2 LOOP
+        WITH locked AS MATERIALIZED (
+            SELECT asked.i, c.number, c.parts, c.expires > clock_timestamp() AS live
+            FROM unnest(owners) WITH ORDINALITY AS asked (owner, i) JOIN {claims} AS c ON c.owner = asked.owner
+            FOR UPDATE OF c SKIP LOCKED
+        )
+        SELECT array_agg(number ORDER BY i), array_agg(live ORDER BY i)
+        INTO numbers, lives
+        FROM generate_subscripts(owners, 1) AS i LEFT JOIN (
+            SELECT i, max(number) AS number, bool_and(live) AS live
+            FROM locked GROUP BY i HAVING count(*) = max(parts)
+        ) AS whole USING (i);
+        EXIT WHEN array_position(numbers, NULL) IS NULL;
+        -- Whoever renews them has them for a moment. A pin is not waited for: it does not exclude this lock.
+        PERFORM FROM {claims} WHERE owner = ANY (owners) FOR NO KEY UPDATE;
+        EXIT WHEN NOT FOUND;
+    END LOOP;
+
+    SELECT array_agg(number) FILTER (WHERE live), array_agg(owner) FILTER (WHERE NOT live OR keep = 0)
+    INTO leaving, going
+    FROM unnest(owners, keeps, numbers, lives) AS found (owner, keep, number, live) WHERE number IS NOT NULL;
+    PERFORM FROM {claims} WHERE key = ANY (keys) AND number > ANY (leaving) AND number <> ALL (leaving) LIMIT 1;
+    IF FOUND THEN
+        PERFORM {ring}(keys, leaving);
+    END IF;
+    DELETE FROM {claims} WHERE owner = ANY (going);
+    IF NOT 0 = ALL (keeps) THEN
+        -- The same for all rows of a claim.
+        moment := clock_timestamp();
+        UPDATE {claims} AS c
+        SET owner = kept.remnant, expires = moment + kept.keep * interval '1 millisecond',
+            ttl = kept.keep * interval '1 millisecond', remnant = true
+        FROM unnest(owners, keeps, remnants, lives) AS kept (owner, keep, remnant, live)
+        WHERE c.owner = kept.owner AND kept.keep > 0 AND kept.live;
+    END IF;
+
+    answers := array_fill(1, ARRAY[cardinality(owners)]);
+    FOR i IN 1 .. cardinality(owners) LOOP
+        IF numbers[i] IS NULL THEN
+            answers[i] := CASE WHEN {remove}(owners[i]) THEN 0 ELSE -1 END;
+        ELSIF NOT lives[i] OR array_position(owners, owners[i]) < i THEN
+            answers[i] := 0;
+        END IF;
+    END LOOP;
+    RETURN answers;
+END $$;

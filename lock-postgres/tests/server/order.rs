@@ -1,0 +1,53 @@
+//! Two who come at the same instant: what one has done and not committed, the other must not overlook.
+
+use std::time::Duration;
+
+use lock_core::{Attempt, Backend, Ownership};
+use sqlx::postgres::PgListener;
+use sqlx::{Executor, PgConnection};
+
+use crate::help::{LONG, becomes, claim, database, raw, store, within};
+
+/// Queues somebody for the key "midway", or grants it to him, and has not committed yet.
+pub(crate) async fn midway(url: &str) -> PgConnection {
+    let mut connection = raw(url).await;
+    let acquire = r"BEGIN; SELECT locks.claims_acquire(ARRAY['\x00'::bytea], ARRAY[0], ARRAY[600000::bigint], ARRAY[true],
+        ARRAY[7::bigint], ARRAY[''], ARRAY[1], ARRAY['midway'::bytea], 'his_bell')";
+    within(connection.execute(acquire)).await.expect("nobody is in the queue");
+    connection
+}
+
+/// Waits until somebody waits for a queue.
+pub(crate) async fn somebody_waits(url: &str) {
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    becomes(url, waits, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_come_at_once_one_is_first() {
+    let url = database().await;
+    let two = store(&url).await;
+    let mut one = midway(&url).await;
+    let asking = tokio::spawn(async move { two.acquire(&claim("midway", LONG)).await });
+    somebody_waits(&url).await;
+    within(one.execute("COMMIT")).await.expect("a commit");
+    let attempt = within(asking).await.expect("no panic");
+    assert!(matches!(attempt, Ok(Attempt::Busy(_))), "{attempt:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_queues_while_the_holder_releases_is_rung() {
+    let url = database().await;
+    let holder = store(&url).await;
+    let held = claim("midway", LONG);
+    assert!(matches!(within(holder.acquire(&held)).await, Ok(Attempt::Granted(_))));
+    let mut listener = within(PgListener::connect(&url)).await.expect("the server is there");
+    within(listener.listen("his_bell")).await.expect("he listens");
+    let mut waiter = midway(&url).await;
+    let releasing = tokio::spawn(async move { holder.release(&held, Duration::ZERO).await });
+    somebody_waits(&url).await;
+    within(waiter.execute("COMMIT")).await.expect("a commit");
+    assert!(matches!(within(releasing).await.expect("no panic"), Ok(Ownership::Held { .. })));
+    assert_eq!(within(listener.recv()).await.expect("a ring").payload(), "7");
+}
