@@ -15,7 +15,10 @@ mod names;
 mod schema;
 mod server;
 mod steps;
+mod transaction;
 mod wakeups;
+
+pub use transaction::{FENCES, RowWait, Rows, create_fences, fence, lock_in, lock_rows, try_lock_in};
 
 use backend::Places;
 use error::NAME;
