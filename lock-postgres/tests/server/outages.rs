@@ -1,9 +1,10 @@
 //! Servers that go, and connections that are cut.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use conformance_tests::Server;
-use lock_core::{Attempt, Backend, ErrorKind};
+use lock_core::{Attempt, Backend, ErrorKind, Ownership};
 use rstest::rstest;
 
 use crate::help::{LIMIT, LONG, claim, cut, locker, number, queued, run, server, store, within};
@@ -48,6 +49,30 @@ async fn a_client_works_on_after(#[case] blow: Blow) {
     within(after.release()).await.expect("it was held");
     assert!(within(locks.lock("held").try_acquire()).await.expect("an answer").is_none());
     within(held.release()).await.expect("it was held all the time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_of_an_idle_client_after_a_cut_is_no_error() {
+    let server = server();
+    let store = store(server.url()).await;
+    let held = Arc::new(claim("a", LONG));
+    // A connection for each line.
+    assert!(matches!(within(store.acquire(&held)).await, Ok(Attempt::Granted(_))));
+    assert!(matches!(
+        within(store.renew(std::slice::from_ref(&held))).await[..],
+        [Ok(Ownership::Held { .. })]
+    ));
+    cut(server.url()).await;
+    assert!(matches!(within(store.acquire(&claim("b", LONG))).await, Ok(Attempt::Granted(_))));
+    assert!(matches!(
+        within(store.renew(std::slice::from_ref(&held))).await[..],
+        [Ok(Ownership::Held { .. })]
+    ));
+    cut(server.url()).await;
+    // Not at once: then it could have been cut in the middle of it.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let released = within(store.release(&held, Duration::ZERO)).await;
+    assert!(matches!(released, Ok(Ownership::Held { .. })), "{released:?}");
 }
 
 #[rstest]
