@@ -1,21 +1,58 @@
 
--- The long way, for queues that others are in.
+-- Looks once for each of many claims. KEYS: the counter; for each claim its name and its queues. ARGV for each claim: how
+-- many queues, ttl, its text without the number, mode, waits.
+-- Answers for each a token, which is a text; or in how many milliseconds to look again, and the number of the place if
+-- there is one; or an error, which is no other's. Numbers are left as texts, which a script is quicker to pass on.
 
-local mine = look(claim)
-for i = 3, #KEYS do
-  if mine and not redis.call('ZSCORE', KEYS[i], claim) then mine = nil end
+local counter, last = KEYS[1], nil
+-- The claim that is looked for, and where its queues are among the keys.
+local claim, from, to, ttl, text, kind, waits
+
+-- A number greater than all before.
+local function count()
+  if last then
+    last = string.format('%.0f', last + 1)
+    return last
+  end
+  local time, before = redis.call('TIME'), redis.call('GET', counter)
+  local number = time[1] .. string.sub('00000' .. time[2], -6)
+  if before and (#before ~= #number or before >= number) then
+    -- Below 2^53, as microseconds are until 2255: above it, a number would be rounded.
+    if not tonumber(before) then error('WRONGTYPE the counter is no number') end
+    number = string.format('%.0f', math.max(before + 1, tonumber(number)))
+  end
+  last = number
+  return number
 end
-local mode, skips = tonumber(ARGV[3]), not mine and ARGV[4] ~= '1'
-local lapsed = {}
+
+-- Writes a claim and its place in each queue, which is no older than what was there.
+local function enter()
+  local number = count()
+  redis.call('SET', claim, number .. ' ' .. text, 'PX', ttl)
+  for i = from, to do
+    redis.call('ZADD', KEYS[i], number, claim)
+    if redis.call('PEXPIRE', KEYS[i], ttl, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], ttl, 'GT') end
+  end
+  return number
+end
+
+-- Keeps a claim and its place until a ttl from now.
+local function stay(number)
+  redis.call('SET', claim, number .. ' ' .. text, 'PX', ttl)
+  for i = from, to do
+    redis.call('PEXPIRE', KEYS[i], ttl, 'GT')
+  end
+  return number
+end
 
 -- When claims ahead that conflict first lapse on a queue; nothing if there is room. All of them count, not the one just
 -- ahead alone: that one may leave, which rings nobody while a dead one before it has not lapsed. Who skips never looks
 -- again, and learns of the first.
-local function lapse(queue)
+local function lapse(queue, mine, mode, skips, lapsed)
   local room, first, offset, size = empty(), math.huge, 0, 1
-  local from = mine and '(' .. mine.number or '+inf'
+  local below = mine and '(' .. mine.number or '+inf'
   while true do
-    local names = redis.call('ZRANGE', queue, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', offset, size)
+    local names = redis.call('ZRANGE', queue, below, '-inf', 'BYSCORE', 'REV', 'LIMIT', offset, size)
     for _, name in ipairs(names) do
       local other, lasts = nil, nil
       if name ~= claim then other, lasts = glance(name) end
@@ -33,20 +70,48 @@ local function lapse(queue)
   return not fits(room, mode) and first or nil
 end
 
-local first = nil
-for i = 3, #KEYS do
-  local lasts = lapse(KEYS[i])
-  if lasts then
-    if skips then return lasts end
-    first = math.min(first or math.huge, lasts)
+local function acquire()
+  -- What servers do all day.
+  local free, foremost = true, true
+  for i = from, to do
+    local name = redis.call('ZRANGE', KEYS[i], '0', '0')[1]
+    free, foremost = free and not name, foremost and name == claim
   end
+  if free then return enter() end
+  local found = foremost and redis.call('GET', claim)
+  local number = found and string.match(found, '^%d+ ')
+  if number then return stay(string.sub(number, 1, -2)) end
+
+  -- The queues that others are in.
+  local mine = look(claim)
+  for i = from, to do
+    if mine and not redis.call('ZSCORE', KEYS[i], claim) then mine = nil end
+  end
+  local mode, skips = tonumber(kind), not mine and waits ~= '1'
+  local lapsed, first = {}, nil
+  for i = from, to do
+    local lasts = lapse(KEYS[i], mine, mode, skips, lapsed)
+    if lasts then
+      if skips then return lasts end
+      first = math.min(first or math.huge, lasts)
+    end
+  end
+  number = mine and stay(mine.number)
+  if not number then
+    for _, dead in ipairs(lapsed) do
+      redis.call('ZREM', dead[1], dead[2])
+    end
+    number = enter()
+  end
+  return first and { first, number } or number
 end
 
-local number = mine and stay(mine.number)
-if not number then
-  for _, dead in ipairs(lapsed) do
-    redis.call('ZREM', dead[1], dead[2])
-  end
-  number = enter()
+local answers, at = {}, 2
+for i = 1, #ARGV, 5 do
+  claim, ttl, text, kind, waits = KEYS[at], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  from, to = at + 1, at + ARGV[i]
+  at = to + 1
+  table.insert(answers, answer(acquire))
 end
-return first and { first, number } or number
+if last then redis.call('SET', counter, last) end
+return answers

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lock_core::{
-    Attempt, Backend, Busy, Claim, Error, ErrorKind, Grant, Mode, Ownership, Profile, Result, Token, Wakeups,
+    Attempt, Backend, Busy, Claim, Grant, Mode, Ownership, Profile, Result, Token, Wakeups,
 };
 use redis::{FromRedisValue, Script, Value};
 
-use crate::Redis;
 use crate::error::NAME;
+use crate::group::Group;
+use crate::link::Link;
+use crate::step::{Part, Step, strange};
+use crate::{Names, Redis};
 
 /// One text of a few files.
 macro_rules! script {
@@ -19,9 +22,9 @@ macro_rules! script {
     };
 }
 // A step that only makes room or keeps it has to work when the server is out of memory, too.
-static ACQUIRE: LazyLock<Script> = script!("#!lua", "take.lua", "queue.lua", "acquire.lua");
+static ACQUIRE: LazyLock<Script> = script!("#!lua", "queue.lua", "acquire.lua");
 static RENEW: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "renew.lua");
-static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "give.lua", "queue.lua", "release.lua");
+static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "release.lua");
 
 /// The most claims of one script, which holds up every other client of the server.
 const BATCH: usize = 128;
@@ -37,60 +40,58 @@ impl Backend for Redis {
         if let Some(grant) = self.link.told(claim) {
             return Ok(Attempt::Granted(grant));
         }
-        let names = &self.names;
         let (mode, ttl) = (mode(claim.mode()), millis(claim.ttl()));
-        let mut call = ACQUIRE.prepare_invoke();
-        call.key(names.counter()).key(names.claim(&claim.owner().to_hex()));
+        let names = self.names_of(claim);
         let mut text = format!("{mode} {ttl} {} {} {}", claim.tag(), self.link.channel(), claim.label());
-        for queue in claim.keys().iter().map(|key| names.queue(key)) {
+        for queue in &names[1..] {
             text.push('\n');
-            text.push_str(&queue);
-            call.key(queue);
+            text.push_str(queue);
         }
-        call.arg(ttl).arg(text).arg(mode).arg(u8::from(claim.waits()));
-        let (answer, line) = self.link.run_again(&call, claim.waits()).await?;
-        match answer {
-            Value::Array(_) => {
-                let (retry_after, place) = read(answer)?;
+        let waits = u8::from(claim.waits()).to_string();
+        let words = vec![claim.keys().len().to_string(), ttl.to_string(), text, mode.to_string(), waits];
+        match self.acquires.ask(Part { names, words, listens: claim.waits() }).await? {
+            place @ Value::Array(_) => {
+                let (retry_after, place) = read(place)?;
                 self.link.turns().wait(claim, place);
                 Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after))))
             }
             Value::Int(retry_after) => {
                 Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after.unsigned_abs()))))
             }
-            token => {
-                // A place need not be: the look that finds it granted writes once more.
-                self.link.replicated(line).await?;
-                Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(ttl))))
-            }
+            token => Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(ttl)))),
         }
     }
 
     async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
-            match self.renew_some(batch).await {
-                Ok(some) => answers.extend(some),
-                Err(error) => answers.extend(batch.iter().map(|_| Err(error.clone()))),
-            }
+            let part = |claim: &Arc<Claim>| Part {
+                names: vec![self.names.claim(&claim.owner().to_hex())],
+                words: vec![millis(claim.ttl()).to_string()],
+                listens: false,
+            };
+            let parts: Vec<_> = batch.iter().map(part).collect();
+            let some = self.renewals.run(&self.link, &parts).await;
+            answers.extend(some.into_iter().map(|answer| {
+                Ok(match answer? {
+                    Value::Int(0) => Ownership::Lost,
+                    lease => Ownership::held(Duration::from_millis(read(lease)?)),
+                })
+            }));
         }
         answers
     }
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
         self.link.turns().forget(claim);
-        let mut call = RELEASE.prepare_invoke();
-        call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(keep));
-        for key in claim.keys() {
-            call.key(self.names.queue(key));
-        }
+        let mut names = self.names_of(claim);
         if !keep.is_zero() {
-            call.key(self.names.claim(&crate::random()?));
+            names.push(self.names.claim(&crate::random()?));
         }
-        // Once: a second run would say of what the first one removed that it was lost.
-        match read::<u64>(self.link.run(&call, false).await?)? {
-            1 => Ok(Ownership::held(keep)),
-            0 => Ok(Ownership::Lost),
+        let words = vec![claim.keys().len().to_string(), millis(keep).to_string()];
+        match self.releases.ask(Part { names, words, listens: false }).await? {
+            Value::Int(1) => Ok(Ownership::held(keep)),
+            Value::Int(0) => Ok(Ownership::Lost),
             _ => Err(strange()),
         }
     }
@@ -102,36 +103,27 @@ impl Backend for Redis {
     }
 
     async fn fork(&self) -> Result<Arc<dyn Backend>> {
-        Ok(Arc::new(Self { link: Arc::new(self.link.fork()), names: self.names.clone() }))
+        Ok(Arc::new(Self::over(self.link.fork(), self.names.clone())))
     }
 }
 
 impl Redis {
-    async fn renew_some(&self, claims: &[Arc<Claim>]) -> Result<Vec<Result<Ownership>>> {
-        let mut call = RENEW.prepare_invoke();
-        for claim in claims {
-            call.key(self.names.claim(&claim.owner().to_hex())).arg(millis(claim.ttl()));
-        }
-        let (answer, line) = self.link.run_again(&call, false).await?;
-        let leases = read::<Vec<u64>>(answer)?;
-        let replicated = match leases.iter().any(|lease| *lease > 0) {
-            true => self.link.replicated(line).await,
-            false => Ok(()),
-        };
-        let ownership = |lease| match lease {
-            0 => Ok(Ownership::Lost),
-            lease => replicated.clone().map(|()| Ownership::held(Duration::from_millis(lease))),
-        };
-        Ok(leases.into_iter().map(ownership).collect())
+    pub(crate) fn over(link: Link, names: Names) -> Self {
+        let link = Arc::new(link);
+        let acquires = Group::new(&link, Step::giving(&ACQUIRE).with(names.counter()));
+        let releases = Group::new(&link, Step::taking(&RELEASE));
+        Self { link, names, acquires, releases, renewals: Step::giving(&RENEW) }
+    }
+
+    /// A claim's name, and those of its queues.
+    fn names_of(&self, claim: &Claim) -> Vec<String> {
+        let queues = claim.keys().iter().map(|key| self.names.queue(key));
+        std::iter::once(self.names.claim(&claim.owner().to_hex())).chain(queues).collect()
     }
 }
 
 fn read<T: FromRedisValue>(value: Value) -> Result<T> {
     redis::from_redis_value(value).map_err(|_| strange())
-}
-
-fn strange() -> Error {
-    Error::new(ErrorKind::Backend, "the server answered what no script of this library does")
 }
 
 /// Every duration of a claim is whole milliseconds, at most a day, and greater than zero but for `keep`.

@@ -7,13 +7,17 @@ use redis::{Client, IntoConnectionInfo};
 
 mod backend;
 mod error;
+mod group;
 mod link;
 mod server;
+mod step;
 mod tls;
 mod turns;
 
 use error::NAME;
+use group::Group;
 use link::Link;
+use step::Step;
 
 /// Locks in Redis.
 ///
@@ -35,6 +39,9 @@ use link::Link;
 pub struct Redis {
     link: Arc<Link>,
     names: Names,
+    acquires: Arc<Group>,
+    releases: Arc<Group>,
+    renewals: Step,
 }
 
 impl Redis {
@@ -200,7 +207,7 @@ impl Options {
         let client = Client::open(info.set_redis_settings(settings)).map_err(error::explain)?;
         let link = Link::new(client, names.channel(&random()?).into(), Bells::default(), self.min_replicas);
         server::check(&link).await?;
-        Ok(Redis { link: Arc::new(link), names })
+        Ok(Redis::over(link, names))
     }
 }
 

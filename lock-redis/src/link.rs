@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lock_core::{Bells, Claim, Error, ErrorKind, Grant, Result};
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
-    AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, ScriptInvocation, Value,
+    AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, RedisResult, Script, ServerErrorKind,
+    Value,
 };
 use tokio::sync::Mutex;
 
@@ -73,28 +74,26 @@ impl Link {
         if self.replicas == 0 { self.turns.take(claim) } else { None }
     }
 
-    /// Runs a script once. `listens` makes sure first that rings are heard on this connection.
-    pub(crate) async fn run(&self, script: &ScriptInvocation<'_>, listens: bool) -> Result<Value> {
-        self.attempt(script, listens).await.map(|(answer, _)| answer).map_err(explain)
-    }
-
-    /// Runs a script that may run twice: again, if the connection turns out to have gone or to lead to no master, so
-    /// that a client which was idle meanwhile does not fail for it. Answers on which connection it ran, too.
-    pub(crate) async fn run_again(
+    /// Has a script run, and answers on which connection it did, too. `listens` makes sure first that rings are heard on
+    /// that. `again` says that it may run twice: then it does, if the connection turns out to have gone or to lead to no
+    /// master, so that a client which was idle meanwhile does not fail for it.
+    pub(crate) async fn run(
         &self,
-        script: &ScriptInvocation<'_>,
+        script: &Script,
+        call: &Cmd,
         listens: bool,
+        again: bool,
     ) -> Result<(Value, Line)> {
-        let answer = match self.attempt(script, listens).await {
-            Err(error) if went(&error) => self.attempt(script, listens).await,
+        let answer = match self.attempt(script, call, listens).await {
+            Err(error) if again && went(&error) => self.attempt(script, call, listens).await,
             answer => answer,
         };
         answer.map_err(explain)
     }
 
-    async fn attempt(&self, script: &ScriptInvocation<'_>, listens: bool) -> RedisResult<(Value, Line)> {
+    async fn attempt(&self, script: &Script, call: &Cmd, listens: bool) -> RedisResult<(Value, Line)> {
         let mut line = self.line(listens).await?;
-        match script.invoke_async(&mut line.connection).await {
+        match invoke(script, call, &mut line.connection).await {
             Ok(answer) => Ok((answer, line)),
             Err(error) => {
                 self.doubt(&error, &line);
@@ -174,6 +173,21 @@ impl Link {
         if useless && !line.gone.swap(true, Ordering::SeqCst) {
             self.bells.ring_all();
         }
+    }
+}
+
+/// Calls a script, which a server that does not know it is told first. Errors within the answer stay there.
+async fn invoke(script: &Script, call: &Cmd, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
+    let answer = match connection.req_packed_command(call).await? {
+        Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => {
+            script.load_async(connection).await?;
+            connection.req_packed_command(call).await?
+        }
+        answer => answer,
+    };
+    match answer {
+        Value::ServerError(error) => Err(error.into()),
+        answer => Ok(answer),
     }
 }
 

@@ -61,3 +61,10 @@ local function add(room, mode)
     room.of = math.min(room.of, mode)
   end
 end
+
+-- What a step for one claim of many answers. What goes wrong with it must not stop the others.
+local function answer(step)
+  local fine, answer = pcall(step)
+  if fine then return answer end
+  return type(answer) == 'table' and answer or { err = 'ERR ' .. tostring(answer) }
+end

@@ -1,15 +1,18 @@
 
--- The long way.
+-- Removes many claims, or leaves them as remnants, and rings whoever has the turn. KEYS for each: claim, queue..., remnant
+-- if one is to be left. ARGV for each: how many queues; keep, zero for none.
+-- Answers for each 1, or 0 if there was no claim, or an error, which is no other's.
 
-local remnant = keeps ~= '0' and table.remove(KEYS) or nil
-local mine = parse(text)
-local number = tonumber(mine.number)
-local freed, rung, met = {}, {}, false
+-- The claim that is removed, what its text says, and where its queues are among the keys.
+local claim, mine, from, to, keep, remnant
+-- Who is rung, and whether there are remnants.
+local freed, rung, met
 
 -- Finds who has no room on a queue because of this claim. Nobody behind the first that would have none without it either.
 -- Remnants may count or not.
 local function free(queue, count)
   local with, without, offset, size = empty(), empty(), 0, 2
+  local number = tonumber(mine.number)
   while true do
     local some = redis.call('ZRANGE', queue, offset, offset + size - 1, 'WITHSCORES')
     for i = 1, #some, 2 do
@@ -57,7 +60,7 @@ end
 -- were gone. Those, and whoever is behind a remnant that this leaves, have to look.
 local function ring(count)
   freed = {}
-  for i = 2, #KEYS do
+  for i = from, to do
     free(KEYS[i], count)
   end
   for name, its in pairs(freed) do
@@ -69,21 +72,59 @@ local function ring(count)
   end
 end
 
-ring(true)
-if met then ring(false) end
+local function release()
+  local text = redis.call('GET', claim)
+  if not text then return 0 end
 
-local held = true
-for i = 2, #KEYS do
-  if redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
-end
-redis.call('DEL', claim)
-if not held then return 0 end
-if remnant then
-  local words = { mine.number, mine.mode, keeps, mine.tag, '-', mine.label }
-  redis.call('SET', remnant, table.concat(words, ' ') .. '\n' .. mine.queues, 'PX', keeps)
-  for i = 2, #KEYS do
-    redis.call('ZADD', KEYS[i], mine.number, remnant)
-    if redis.call('PEXPIRE', KEYS[i], keeps, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], keeps, 'GT') end
+  -- What servers do all day. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
+  -- other, it has its turn, and nobody behind it has one.
+  local names = from == to and not remnant and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
+  if names[1] == claim then
+    if not names[2] then
+      redis.call('DEL', claim, KEYS[from])
+      return 1
+    end
+    local waiter = redis.call('GET', names[2]) or ''
+    local number, tag, bell = string.match(waiter, '^(%d+) 0 %d+ (%d+) (%S+) [^\n]*\n[^\n]*$')
+    if number and bell ~= '-' then
+      redis.call('PUBLISH', bell, tag .. ' ' .. number)
+      redis.call('ZREM', KEYS[from], claim)
+      redis.call('DEL', claim)
+      return 1
+    end
   end
+
+  mine, rung, met = parse(text), {}, false
+  ring(true)
+  if met then ring(false) end
+
+  local held = true
+  for i = from, to do
+    if redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
+  end
+  redis.call('DEL', claim)
+  if not held then return 0 end
+  if remnant then
+    local words = { mine.number, mine.mode, keep, mine.tag, '-', mine.label }
+    redis.call('SET', remnant, table.concat(words, ' ') .. '\n' .. mine.queues, 'PX', keep)
+    for i = from, to do
+      redis.call('ZADD', KEYS[i], mine.number, remnant)
+      if redis.call('PEXPIRE', KEYS[i], keep, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], keep, 'GT') end
+    end
+  end
+  return 1
 end
-return 1
+
+local answers, at = {}, 1
+for i = 1, #ARGV, 2 do
+  claim, keep = KEYS[at], ARGV[i + 1]
+  from, to = at + 1, at + ARGV[i]
+  at = to + 1
+  remnant = nil
+  if keep ~= '0' then
+    remnant = KEYS[at]
+    at = at + 1
+  end
+  table.insert(answers, answer(release))
+end
+return answers

@@ -1,0 +1,124 @@
+//! Requests of one kind gather while one is under way, and go together.
+//!
+//! A lone request goes at once, as part of whoever asks. What gathers meanwhile goes in one script: what a script costs
+//! the server, however little it does, is paid once for all.
+#![allow(clippy::disallowed_methods, reason = "what goes together is nobody's own, and goes on without any of them")]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lock_core::{Error, ErrorKind, Result};
+use redis::Value;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::link::Link;
+use crate::step::{Part, Step};
+
+/// The most names of one script, which holds up every other client of the server. One claim always goes.
+const NAMES: usize = 256;
+
+/// The requests of one kind.
+pub(crate) struct Group {
+    link: Arc<Link>,
+    step: Step,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Job>,
+    under_way: bool,
+}
+
+/// What is asked for, and where the answer goes.
+struct Job {
+    part: Part,
+    reply: oneshot::Sender<Result<Value>>,
+    /// Where somebody waits for it.
+    runtime: Handle,
+}
+
+impl Group {
+    pub(crate) fn new(link: &Arc<Link>, step: Step) -> Arc<Self> {
+        Arc::new(Self { link: link.clone(), step, state: Mutex::default() })
+    }
+
+    /// Asks for one claim, alone or with others.
+    pub(crate) async fn ask(self: &Arc<Self>, part: Part) -> Result<Value> {
+        let answer = match self.enter(part) {
+            Ok((turn, part)) => turn.run(&[part]).await.pop(),
+            Err(answer) => answer.await.ok(),
+        };
+        answer.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// The turn, if nothing is under way; or the answer to come.
+    fn enter(
+        self: &Arc<Self>,
+        part: Part,
+    ) -> std::result::Result<(Turn, Part), oneshot::Receiver<Result<Value>>> {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.under_way, true) {
+            return Ok((Turn(self.clone()), part));
+        }
+        let (reply, answer) = oneshot::channel();
+        state.waiting.push(Job { part, reply, runtime: Handle::current() });
+        Err(answer)
+    }
+
+    /// What goes next. Where that is nothing, nothing is under way.
+    fn next(&self) -> Vec<Job> {
+        let mut state = self.state();
+        // Nobody waits for the answer any more.
+        state.waiting.retain(|job| !job.reply.is_closed());
+        let mut names = 0;
+        let fits = |job: &&Job| {
+            let first = names == 0;
+            names += job.part.names.len();
+            first || names <= NAMES
+        };
+        let count = state.waiting.iter().take_while(fits).count();
+        state.under_way = count > 0;
+        state.waiting.drain(..count).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to have something under way. Whatever ends it, those who wait go next.
+struct Turn(Arc<Group>);
+
+impl Turn {
+    async fn run(&self, parts: &[Part]) -> Vec<Result<Value>> {
+        self.0.step.run(&self.0.link, parts).await
+    }
+
+    /// Runs for others, none of whom it depends on.
+    async fn carry(self, jobs: Vec<Job>) {
+        let (parts, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.part, job.reply)).unzip();
+        let answers = self.run(&parts).await;
+        // Who goes next need not wait until all have heard.
+        drop(self);
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Who does not listen any more has the core clean up.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let jobs = self.0.next();
+        if let Some(job) = jobs.first() {
+            // A runtime on which somebody waits is one that runs.
+            let runtime = job.runtime.clone();
+            drop(runtime.spawn(Self(self.0.clone()).carry(jobs)));
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Unavailable, "the runtime that was to ask has ended")
+}

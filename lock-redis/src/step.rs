@@ -1,0 +1,82 @@
+//! A script for many claims, each of which has an answer of its own.
+
+use lock_core::{Error, ErrorKind, Result};
+use redis::{Cmd, Script, Value};
+
+use crate::error::explain;
+use crate::link::Link;
+
+/// What a script is told of one claim.
+pub(crate) struct Part {
+    /// What it touches for it, the claim first.
+    pub(crate) names: Vec<String>,
+    pub(crate) words: Vec<String>,
+    /// Whether its rings must be heard on the connection.
+    pub(crate) listens: bool,
+}
+
+/// A script, and what may be done with it.
+#[derive(Clone)]
+pub(crate) struct Step {
+    script: &'static Script,
+    /// What it touches once, whatever the claims.
+    common: Option<String>,
+    /// Whether it gives claims time. It may run again then, and replicas must have what it gave.
+    gives: bool,
+}
+
+impl Step {
+    /// One that gives claims time, and says so by a text.
+    pub(crate) fn giving(script: &'static Script) -> Self {
+        Self { script, common: None, gives: true }
+    }
+
+    /// One that takes claims away. A second run would say of what the first one removed that it was lost.
+    pub(crate) fn taking(script: &'static Script) -> Self {
+        Self { script, common: None, gives: false }
+    }
+
+    pub(crate) fn with(self, common: String) -> Self {
+        Self { common: Some(common), ..self }
+    }
+
+    /// Runs the script, and answers for each claim, in order.
+    pub(crate) async fn run(&self, link: &Link, parts: &[Part]) -> Vec<Result<Value>> {
+        match self.answers(link, parts).await {
+            Ok(answers) if answers.len() == parts.len() => answers,
+            Ok(_) => vec![Err(strange()); parts.len()],
+            Err(error) => vec![Err(error); parts.len()],
+        }
+    }
+
+    async fn answers(&self, link: &Link, parts: &[Part]) -> Result<Vec<Result<Value>>> {
+        let listens = parts.iter().any(|part| part.listens);
+        let (answer, line) = link.run(self.script, &self.call(parts), listens, self.gives).await?;
+        let Value::Array(answers) = answer else { return Err(strange()) };
+        let given = |answer: &Value| self.gives && matches!(answer, Value::BulkString(_));
+        let replicated = match answers.iter().any(given) {
+            true => link.replicated(line).await,
+            false => Ok(()),
+        };
+        let each = |answer| match answer {
+            Value::ServerError(error) => Err(explain(error.into())),
+            answer if given(&answer) => replicated.clone().map(|()| answer),
+            answer => Ok(answer),
+        };
+        Ok(answers.into_iter().map(each).collect())
+    }
+
+    fn call(&self, parts: &[Part]) -> Cmd {
+        let names = || self.common.iter().chain(parts.iter().flat_map(|part| &part.names));
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(self.script.get_hash()).arg(names().count());
+        names().chain(parts.iter().flat_map(|part| &part.words)).for_each(|word| {
+            call.arg(word);
+        });
+        call
+    }
+}
+
+pub(crate) fn strange() -> Error {
+    Error::new(ErrorKind::Backend, "the server answered what no script of this library does")
+}
