@@ -7,11 +7,13 @@
 local counter, last = KEYS[1], nil
 -- The claim that is looked for, and where its queues are among the keys.
 local claim, from, to, ttl, text, kind, waits
+-- Whether nobody was in any queue, and in which somebody is since.
+local unused, used = false, {}
 
 -- A number greater than all before.
 local function count()
   if last then
-    last = string.format('%.0f', last + 1)
+    last = string.format('%d', last + 1)
     return last
   end
   local time, before = redis.call('TIME'), redis.call('GET', counter)
@@ -19,7 +21,7 @@ local function count()
   if before and (#before ~= #number or before >= number) then
     -- Below 2^53, as microseconds are until 2255: above it, a number would be rounded.
     if not tonumber(before) then error('WRONGTYPE the counter is no number') end
-    number = string.format('%.0f', math.max(before + 1, tonumber(number)))
+    number = string.format('%d', math.max(before + 1, tonumber(number)))
   end
   last = number
   return number
@@ -32,6 +34,7 @@ local function enter()
   for i = from, to do
     redis.call('ZADD', KEYS[i], number, claim)
     if redis.call('PEXPIRE', KEYS[i], ttl, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], ttl, 'GT') end
+    used[KEYS[i]] = true
   end
   return number
 end
@@ -74,8 +77,12 @@ local function acquire()
   -- What servers do all day.
   local free, foremost = true, true
   for i = from, to do
-    local name = redis.call('ZRANGE', KEYS[i], '0', '0')[1]
-    free, foremost = free and not name, foremost and name == claim
+    if not unused or used[KEYS[i]] then
+      local name = redis.call('ZRANGE', KEYS[i], '0', '0')[1]
+      free, foremost = free and not name, foremost and name == claim
+    else
+      foremost = false
+    end
   end
   if free then return enter() end
   local found = foremost and redis.call('GET', claim)
@@ -106,7 +113,17 @@ local function acquire()
   return first and { first, number } or number
 end
 
-local answers, at = {}, 2
+local queues, at = {}, 2
+for i = 1, #ARGV, 5 do
+  for queue = at + 1, at + ARGV[i] do
+    table.insert(queues, KEYS[queue])
+  end
+  at = at + ARGV[i] + 1
+end
+unused = redis.call('EXISTS', unpack(queues)) == 0
+
+local answers = {}
+at = 2
 for i = 1, #ARGV, 5 do
   claim, ttl, text, kind, waits = KEYS[at], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   from, to = at + 1, at + ARGV[i]

@@ -4,9 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lock_core::{
-    Attempt, Backend, Busy, Claim, Grant, Mode, Ownership, Profile, Result, Token, Wakeups,
-};
+use lock_core::{Attempt, Backend, Busy, Claim, Grant, Mode, Ownership, Profile, Result, Token, Wakeups};
 use redis::{FromRedisValue, Script, Value};
 
 use crate::error::NAME;

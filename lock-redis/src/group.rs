@@ -2,7 +2,10 @@
 //!
 //! A lone request goes at once, as part of whoever asks. What gathers meanwhile goes in one script: what a script costs
 //! the server, however little it does, is paid once for all.
-#![allow(clippy::disallowed_methods, reason = "what goes together is nobody's own, and goes on without any of them")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what goes together is nobody's own, and goes on without any of them"
+)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -7,6 +7,13 @@
 local claim, mine, from, to, keep, remnant
 -- Who is rung, and whether there are remnants.
 local freed, rung, met
+-- What the claims' texts were at first, and what is deleted in one go: nobody is in its way who is not, too.
+local texts, gone = {}, {}
+
+local function delete()
+  if gone[1] then redis.call('DEL', unpack(gone)) end
+  gone = {}
+end
 
 -- Finds who has no room on a queue because of this claim. Nobody behind the first that would have none without it either.
 -- Remnants may count or not.
@@ -73,7 +80,13 @@ local function ring(count)
 end
 
 local function release()
-  local text = redis.call('GET', claim)
+  local text = texts[claim]
+  texts[claim] = nil
+  if not text then
+    -- There was none, or something else is there, or this is the second time.
+    delete()
+    text = redis.call('GET', claim)
+  end
   if not text then return 0 end
 
   -- What servers do all day. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
@@ -81,7 +94,8 @@ local function release()
   local names = from == to and not remnant and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
   if names[1] == claim then
     if not names[2] then
-      redis.call('DEL', claim, KEYS[from])
+      table.insert(gone, claim)
+      table.insert(gone, KEYS[from])
       return 1
     end
     local waiter = redis.call('GET', names[2]) or ''
@@ -89,11 +103,12 @@ local function release()
     if number and bell ~= '-' then
       redis.call('PUBLISH', bell, tag .. ' ' .. number)
       redis.call('ZREM', KEYS[from], claim)
-      redis.call('DEL', claim)
+      table.insert(gone, claim)
       return 1
     end
   end
 
+  delete()
   mine, rung, met = parse(text), {}, false
   ring(true)
   if met then ring(false) end
@@ -115,7 +130,17 @@ local function release()
   return 1
 end
 
-local answers, at = {}, 1
+local claims, at = {}, 1
+for i = 1, #ARGV, 2 do
+  table.insert(claims, KEYS[at])
+  at = at + ARGV[i] + (ARGV[i + 1] == '0' and 1 or 2)
+end
+for i, text in ipairs(redis.call('MGET', unpack(claims))) do
+  texts[claims[i]] = text
+end
+
+local answers = {}
+at = 1
 for i = 1, #ARGV, 2 do
   claim, keep = KEYS[at], ARGV[i + 1]
   from, to = at + 1, at + ARGV[i]
@@ -127,4 +152,5 @@ for i = 1, #ARGV, 2 do
   end
   table.insert(answers, answer(release))
 end
+delete()
 return answers

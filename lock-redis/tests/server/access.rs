@@ -16,13 +16,15 @@ use crate::help::{LIMIT, LONG, ask, claim, server, within};
 const SECRET: &str = "Sesame-0pen";
 
 /// What the README says that a user needs.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "evalsha",
     "script|load",
     "subscribe",
     "publish",
     "time",
     "get",
+    "mget",
+    "exists",
     "set",
     "del",
     "pexpire",

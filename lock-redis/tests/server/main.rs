@@ -5,6 +5,7 @@
 mod access;
 mod counts;
 mod failover;
+mod groups;
 mod help;
 mod left;
 mod outages;
