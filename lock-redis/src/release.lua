@@ -7,7 +7,7 @@
 local claim, mine, from, to, keep, remnant
 -- Who is rung, and whether there are remnants.
 local freed, rung, met
--- What the claims' texts were at first, and what is deleted in one go: nobody is in its way who is not, too.
+-- What the claims' texts were at first; and what is deleted in one go, which no other claim is or is in.
 local texts, gone = {}, {}
 
 local function delete()
@@ -108,7 +108,6 @@ local function release()
     end
   end
 
-  delete()
   mine, rung, met = parse(text), {}, false
   ring(true)
   if met then ring(false) end
