@@ -22,7 +22,8 @@ DECLARE
     -- The room so far with those who are leaving, and without.
     n bigint; shared bigint; permits bigint; smallest integer;
     n_ bigint; shared_ bigint; permits_ bigint; smallest_ integer;
-    elsewhere boolean; met_elsewhere boolean;
+    elsewhere boolean; met_elsewhere boolean; alone boolean;
+    table_ integer := {'claims'}::regclass::oid::bigint::bit(32)::integer;
 BEGIN
     FOREACH counts IN ARRAY ARRAY[true, false] LOOP
         EXIT WHEN NOT counts AND NOT met;
@@ -40,7 +41,15 @@ BEGIN
                     EXIT WHEN NOT {fits}(other.mode, n_, shared_, permits_, smallest_);
                     IF NOT other.remnant AND other.bell <> '' AND NOT {fits}(other.mode, n, shared, permits, smallest) THEN
                         elsewhere := true;
+                        alone := false;
                         IF other.parts > 1 THEN
+                            -- Who is leaving another of its keys at this moment does not see that it gets this one, and
+                            -- is not seen here: each would leave it to the other to ring. So where somebody is at work
+                            -- it is rung, and where nobody is, nobody begins before this is over. Trying never waits.
+                            SELECT bool_and(pg_try_advisory_xact_lock(table_, bucket)) INTO alone
+                            FROM (SELECT DISTINCT {bucket}(key) AS bucket FROM {claims} WHERE owner = other.owner) AS b;
+                        END IF;
+                        IF alone THEN
                             SELECT coalesce(bool_and({fits}(other.mode, ahead.n, ahead.shared, ahead.permits, ahead.smallest)), true),
                                 coalesce(bool_or(ahead.remnant), false)
                             INTO elsewhere, met_elsewhere

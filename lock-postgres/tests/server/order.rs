@@ -51,3 +51,45 @@ async fn one_who_queues_while_the_holder_releases_is_rung() {
     assert!(matches!(within(releasing).await.expect("no panic"), Ok(Ownership::Held { .. })));
     assert_eq!(within(listener.recv()).await.expect("a ring").payload(), "7");
 }
+
+/// Has the key "a" held by one, and another wait for "a" and "b".
+const ONE_AND_ANOTHER: &str = r"SELECT locks.claims_acquire(ARRAY['\x01'::bytea, '\x02'], ARRAY[0, 0], ARRAY[600000::bigint, 600000],
+        ARRAY[true, true], ARRAY[6::bigint, 7], ARRAY['', ''], ARRAY[1, 2], ARRAY['a'::bytea, 'a', 'b'], 'his_bell')";
+
+const RELEASE_ONE: &str = r"SELECT locks.claims_release(ARRAY['\x01'::bytea], ARRAY[0::bigint], ARRAY[''::bytea],
+        ARRAY['a'::bytea])";
+
+/// Neither release sees what the other has done: each would leave it to the other to ring.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_keys_are_released_by_two_at_once_is_rung() {
+    let url = database().await;
+    let other = store(&url).await;
+    let held = claim("b", LONG);
+    assert!(matches!(within(other.acquire(&held)).await, Ok(Attempt::Granted(_))));
+    let mut one = raw(&url).await;
+    within(one.execute(ONE_AND_ANOTHER)).await.expect("the key a is free");
+    let mut listener = within(PgListener::connect(&url)).await.expect("the server is there");
+    within(listener.listen("his_bell")).await.expect("he listens");
+    within(one.execute("BEGIN")).await.expect("a transaction");
+    within(one.execute(RELEASE_ONE)).await.expect("a release that is not committed");
+    let releasing = tokio::spawn(async move { other.release(&held, Duration::ZERO).await });
+    somebody_waits(&url).await;
+    within(one.execute("COMMIT")).await.expect("a commit");
+    assert!(matches!(within(releasing).await.expect("no panic"), Ok(Ownership::Held { .. })));
+    assert_eq!(within(listener.recv()).await.expect("a ring").payload(), "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_is_rung_when_it_cannot_be_told_whether_its_other_key_is_being_released() {
+    let url = database().await;
+    let other = store(&url).await;
+    assert!(matches!(within(other.acquire(&claim("b", LONG))).await, Ok(Attempt::Granted(_))));
+    let (mut one, mut at_work) = (raw(&url).await, raw(&url).await);
+    within(one.execute(ONE_AND_ANOTHER)).await.expect("the key a is free");
+    let mut listener = within(PgListener::connect(&url)).await.expect("the server is there");
+    within(listener.listen("his_bell")).await.expect("he listens");
+    let enter = "BEGIN; SELECT locks.claims_enter(ARRAY['b'::bytea])";
+    within(at_work.execute(enter)).await.expect("nobody else is in the queue");
+    within(one.execute(RELEASE_ONE)).await.expect("it waits for nobody");
+    assert_eq!(within(listener.recv()).await.expect("a ring").payload(), "7");
+}
