@@ -64,8 +64,8 @@ impl Backend for Redis {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
             let part = |claim: &Arc<Claim>| Part {
-                names: vec![self.names.claim(&claim.owner().to_hex())],
-                words: vec![millis(claim.ttl()).to_string()],
+                names: self.names_of(claim),
+                words: vec![claim.keys().len().to_string(), millis(claim.ttl()).to_string()],
                 listens: false,
             };
             let parts: Vec<_> = batch.iter().map(part).collect();

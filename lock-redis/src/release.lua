@@ -7,7 +7,7 @@
 local claim, mine, from, to, keep, remnant
 -- Who is rung, and whether there are remnants.
 local freed, rung, met
--- What the claims' texts were at first; and what is deleted in one go, which no other claim is or is in.
+-- What the texts under the names were at first; and what is deleted in one go, which no other claim is or is in.
 local texts, gone = {}, {}
 
 local function delete()
@@ -18,6 +18,7 @@ end
 -- Finds who has no room on a queue because of this claim. Nobody behind the first that would have none without it either.
 -- Remnants may count or not.
 local function free(queue, count)
+  if texts[queue] then return end
   local with, without, offset, size = empty(), empty(), 0, 2
   local number = tonumber(mine.number)
   while true do
@@ -44,11 +45,12 @@ local function free(queue, count)
   end
 end
 
--- Whether a claim that has room on one queue without this one has it on its others.
-local function turn(waiter, known, count)
+-- Whether a claim that has room on one queue without this one has it on its others, and is there.
+local function turn(waiter, its, known, count)
   for queue in string.gmatch(waiter.queues, '[^\n]+') do
     local room = empty()
     if queue ~= known then
+      if not try('ZSCORE', queue, its) then return false end
       for _, name in ipairs(try('ZRANGE', queue, '-inf', '(' .. waiter.number, 'BYSCORE') or {}) do
         local other = name ~= claim and look(name)
         if other then
@@ -71,7 +73,7 @@ local function ring(count)
     free(KEYS[i], count)
   end
   for name, its in pairs(freed) do
-    if not rung[name] and turn(its[1], its[2], count) then
+    if not rung[name] and turn(its[1], name, its[2], count) then
       local waiter, comes = its[1], count and not remnant
       redis.call('PUBLISH', waiter.bell, comes and waiter.tag .. ' ' .. waiter.number or waiter.tag)
       rung[name] = true
@@ -80,9 +82,19 @@ local function ring(count)
 end
 
 local function release()
-  local text = texts[claim]
+  local text, whole = texts[claim], from == to and texts[KEYS[from]]
   texts[claim] = nil
-  if not text then
+  if whole and string.sub(whole, 1, #claim + 1) == claim .. ' ' then
+    if not remnant then
+      texts[KEYS[from]] = ''
+      table.insert(gone, KEYS[from])
+      if text then table.insert(gone, claim) end
+      return 1
+    end
+    texts[KEYS[from]] = nil
+    spread(KEYS[from], whole)
+    text = string.sub(whole, #claim + 2)
+  elseif not text then
     -- There was none, or something else is there, or this is the second time.
     delete()
     text = redis.call('GET', claim)
@@ -91,7 +103,7 @@ local function release()
 
   -- What servers do all day. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
   -- other, it has its turn, and nobody behind it has one.
-  local names = from == to and not remnant and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
+  local names = from == to and not remnant and not whole and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
   if names[1] == claim then
     if not names[2] then
       table.insert(gone, claim)
@@ -114,7 +126,7 @@ local function release()
 
   local held = true
   for i = from, to do
-    if redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
+    if texts[KEYS[i]] or redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
   end
   redis.call('DEL', claim)
   if not held then return 0 end
@@ -129,17 +141,11 @@ local function release()
   return 1
 end
 
-local claims, at = {}, 1
-for i = 1, #ARGV, 2 do
-  table.insert(claims, KEYS[at])
-  at = at + ARGV[i] + (ARGV[i + 1] == '0' and 1 or 2)
-end
-for i, text in ipairs(redis.call('MGET', unpack(claims))) do
-  texts[claims[i]] = text
+for i, text in ipairs(redis.call('MGET', unpack(KEYS))) do
+  texts[KEYS[i]] = text
 end
 
-local answers = {}
-at = 1
+local answers, at = {}, 1
 for i = 1, #ARGV, 2 do
   claim, keep = KEYS[at], ARGV[i + 1]
   from, to = at + 1, at + ARGV[i]

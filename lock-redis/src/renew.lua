@@ -1,22 +1,30 @@
--- Renews many claims. KEYS: claim... ARGV: ttl...
+-- Renews many claims. KEYS for each: claim, queue... ARGV for each: how many queues, ttl.
 -- Answers a lease for each, or 0 for one that is lost. What goes wrong with one must not stop the others.
 
--- Whether a claim is there, and in all its queues.
-local function renewed(name, ttl)
-  local fine, claim = pcall(parse, try('GET', name))
-  if not fine or not claim then return false end
-  for queue in string.gmatch(claim.queues, '[^\n]+') do
-    if not try('ZSCORE', queue, name) then return false end
+local texts = redis.call('MGET', unpack(KEYS))
+
+-- Whether the claim at some place among the keys is there, and in all its queues, which are up to another place.
+local function renewed(at, to, ttl)
+  local claim, whole = KEYS[at], to == at + 1 and texts[to]
+  if whole and string.sub(whole, 1, #claim + 1) == claim .. ' ' then
+    redis.call('PEXPIRE', KEYS[to], ttl)
+    return true
   end
-  redis.call('PEXPIRE', name, ttl)
-  for queue in string.gmatch(claim.queues, '[^\n]+') do
-    redis.call('PEXPIRE', queue, ttl, 'GT')
+  if not texts[at] or not string.find(texts[at], '^%d+ ') then return false end
+  for i = at + 1, to do
+    if not try('ZSCORE', KEYS[i], claim) then return false end
+  end
+  redis.call('PEXPIRE', claim, ttl)
+  for i = at + 1, to do
+    redis.call('PEXPIRE', KEYS[i], ttl, 'GT')
   end
   return true
 end
 
-local leases = {}
-for i, claim in ipairs(KEYS) do
-  leases[i] = renewed(claim, ARGV[i]) and ARGV[i] or 0
+local leases, at = {}, 1
+for i = 1, #ARGV, 2 do
+  local to = at + ARGV[i]
+  table.insert(leases, renewed(at, to, ARGV[i + 1]) and ARGV[i + 1] or 0)
+  at = to + 1
 end
 return leases

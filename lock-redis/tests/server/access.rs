@@ -16,7 +16,7 @@ use crate::help::{LIMIT, LONG, ask, claim, server, within};
 const SECRET: &str = "Sesame-0pen";
 
 /// What the README says that a user needs.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 16] = [
     "evalsha",
     "script|load",
     "subscribe",
@@ -24,7 +24,6 @@ const COMMANDS: [&str; 17] = [
     "time",
     "get",
     "mget",
-    "exists",
     "set",
     "del",
     "pexpire",

@@ -128,6 +128,7 @@ async fn one_poisoned_key_in_a_group_fails_alone() {
             other => panic!("{n}: {other:?}"),
         }
     }
+    store.acquire(&claim("2", LONG)).await.expect("a place behind it");
     let name = format!("lock:c:{}", claims[2].owner().to_hex());
     ask::<u64>(&server, &format!("DEL {name} lock:q:3")).await;
     ask::<u64>(&server, &format!("RPUSH {name} x")).await;

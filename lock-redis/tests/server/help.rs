@@ -63,11 +63,20 @@ pub(crate) async fn info(server: &Server, section: &str, name: &str) -> u64 {
     number.trim().parse().expect("a number")
 }
 
+/// The names of the claims in a key's queue, as it is written for one and for many.
+pub(crate) async fn queue(server: &Server, key: &str) -> Vec<String> {
+    const READ: &str =
+        "if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return redis.call('ZRANGE', KEYS[1], 0, -1) end
+        return { string.match(redis.call('GET', KEYS[1]), '^%S+') }";
+    let mut read = cmd("EVAL_RO");
+    read.arg(READ).arg(1).arg(format!("lock:q:{key}"));
+    read.query_async(&mut raw(server.url()).await).await.expect("the server tells")
+}
+
 /// Waits until that many claims are in a key's queue.
-pub(crate) async fn queued(server: &Server, key: &str, count: u64) {
-    let queue = format!("ZCARD lock:q:{key}");
+pub(crate) async fn queued(server: &Server, key: &str, count: usize) {
     within(async {
-        while ask::<u64>(server, &queue).await != count {
+        while queue(server, key).await.len() != count {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Attempt, Backend, ErrorKind, Ownership};
+use lock_core::{Attempt, Backend, Claim, ErrorKind, Mode, Ownership, Result, Token};
 use rstest::rstest;
 
 use crate::help::{LONG, ask, claim, locker, server, store, within};
+
+fn granted(attempt: Result<Attempt>) -> Token {
+    match attempt {
+        Ok(Attempt::Granted(grant)) => grant.token,
+        other => panic!("it is free, but {other:?}"),
+    }
+}
 
 #[rstest]
 #[case::a_queue("SET lock:q:b x")]
@@ -34,8 +41,9 @@ async fn a_claim_that_is_something_else_is_lost_and_takes_no_other_with_it() {
     let server = server();
     let store = store(&server).await;
     let claims: Vec<_> = ["a", "b", "c"].into_iter().map(|key| Arc::new(claim(key, LONG))).collect();
-    for claim in &claims {
-        store.acquire(claim).await.expect("granted");
+    for held in &claims {
+        store.acquire(held).await.expect("granted");
+        store.acquire(&claim(held.keys()[0].as_str(), LONG)).await.expect("a place behind it");
     }
     let (poisoned, queue) = (format!("lock:c:{}", claims[0].owner().to_hex()), "lock:q:b");
     for name in [&poisoned, queue] {
@@ -56,6 +64,55 @@ async fn a_claim_that_is_something_else_is_lost_and_takes_no_other_with_it() {
         }
     }
     assert_eq!(store.release(&claims[2], Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
+}
+
+#[rstest]
+#[case::a_text("SET lock:q:a x")]
+#[case::a_list("RPUSH lock:q:a x")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_nobody_waits_for_and_is_something_else_is_lost(#[case] poison: &str) {
+    let server = server();
+    let store = store(&server).await;
+    let held = Arc::new(claim("a", LONG));
+    store.acquire(&held).await.expect("granted");
+    ask::<u64>(&server, "DEL lock:q:a").await;
+    ask::<redis::Value>(&server, poison).await;
+
+    assert!(matches!(store.renew(std::slice::from_ref(&held)).await[..], [Ok(Ownership::Lost)]));
+    for keep in [LONG, Duration::ZERO] {
+        assert_eq!(store.release(&held, keep).await.unwrap(), Ownership::Lost);
+    }
+    let error = store.acquire(&held).await.expect_err("poisoned");
+    assert_eq!(error.kind(), ErrorKind::Backend);
+    assert!(error.to_string().contains("prefix"), "{error}");
+}
+
+/// Deletes a queue while two are in it, and has another claim take the key alone.
+#[rstest]
+#[case::of_one_key(&["a"])]
+#[case::of_two(&["a", "b"])]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_deleted_queue_alone_is_no_business_of_those_who_were_in_it(#[case] keys: &[&str]) {
+    let server = server();
+    let store = store(&server).await;
+    let several = || Arc::new(Claim::new(keys, Mode::Exclusive, LONG).expect("a valid claim").queued());
+    let (held, waiter, next) = (several(), several(), Arc::new(claim("a", LONG)));
+    for claim in [&held, &waiter] {
+        store.acquire(claim).await.expect("an answer");
+    }
+    ask::<u64>(&server, "DEL lock:q:a").await;
+    let token = granted(store.acquire(&next).await);
+
+    let renewed: Vec<_> =
+        store.renew(&[held.clone(), next.clone()]).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(renewed, [Ownership::Lost, Ownership::held(LONG)]);
+    assert_eq!(store.release(&held, Duration::ZERO).await.unwrap(), Ownership::Lost);
+    assert!(matches!(store.acquire(&waiter).await, Ok(Attempt::Busy(_))), "whom that may have rung");
+    assert_eq!(granted(store.acquire(&next).await), token);
+    assert_eq!(store.release(&next, Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
+    granted(store.acquire(&waiter).await);
+    store.release(&waiter, Duration::ZERO).await.expect("released");
+    assert_eq!(ask::<u64>(&server, "DBSIZE").await, 1, "the counter");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,14 +138,20 @@ async fn a_queue_that_somebody_deleted_is_lost_and_one_waiter_gets_the_key() {
 }
 
 /// A server's clock that is set back makes what was written before lie far ahead.
+#[rstest]
+#[case::alone(0)]
+#[case::with_one_behind_it(1)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_was_set_back_by_an_hour_keeps_a_lock_no_longer_than_its_ttl() {
+async fn a_clock_that_was_set_back_by_an_hour_keeps_a_lock_no_longer_than_its_ttl(#[case] behind: usize) {
     const TTL: Duration = Duration::from_secs(3);
     const HOUR: Duration = Duration::from_secs(3600);
     let server = server();
     let store = store(&server).await;
     let dead = claim("a", TTL);
     store.acquire(&dead).await.expect("granted");
+    for _ in 0..behind {
+        store.acquire(&claim("a", TTL)).await.expect("a place");
+    }
     let name = format!("lock:c:{}", dead.owner().to_hex());
     for name in [&name, "lock:q:a"] {
         ask::<u64>(&server, &format!("PEXPIRE {name} {}", HOUR.as_millis())).await;

@@ -7,7 +7,7 @@ use conformance_tests::Server;
 use lock_core::{Attempt, Backend, ErrorKind, Locker, Ownership};
 use lock_redis::{Options, Redis};
 
-use crate::help::{LIMIT, LONG, ask, caught_up, claim, follow, info, queued, two_servers, within};
+use crate::help::{LIMIT, LONG, ask, caught_up, claim, follow, info, queue, queued, two_servers, within};
 
 /// A server, its replica, and a client that wants it to have what is granted.
 async fn pair() -> (Server, Server, Redis) {
@@ -30,7 +30,7 @@ async fn replicas_are_waited_for_at_every_grant_and_renewal_and_at_nothing_else(
     let [held, waiter] = [(); 2].map(|()| Arc::new(claim("a", LONG)));
     assert!(matches!(store.acquire(&held).await, Ok(Attempt::Granted(_))));
     assert_eq!(waits().await, before + 1);
-    assert_eq!(ask::<u64>(&replica, "ZCARD lock:q:a").await, 1);
+    assert_eq!(queue(&replica, "a").await.len(), 1);
     assert!(matches!(store.acquire(&waiter).await, Ok(Attempt::Busy(_))));
     assert_eq!(waits().await, before + 1, "a place");
     assert!(matches!(store.renew(&[held.clone(), waiter]).await[..], [Ok(_), Ok(_)]));
