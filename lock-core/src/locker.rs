@@ -1,5 +1,6 @@
 //! Where a service begins: a store, and defaults for what is asked of it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,9 @@ impl Locker {
     /// let locks = Locker::new(Memory::new());
     /// ```
     pub fn new(backend: impl Backend) -> Self {
-        let keeper = Keeper::new(Arc::new(backend));
+        // One that is shared already is not wrapped again: that would cost every call an allocation.
+        let shared = (&backend as &dyn Any).downcast_ref::<Arc<dyn Backend>>().cloned();
+        let keeper = Keeper::new(shared.unwrap_or_else(|| Arc::new(backend)));
         Self { keeper, ttl: Duration::from_secs(30), label: String::new(), renews: true }
     }
 

@@ -11,6 +11,7 @@ use crate::error::NAME;
 use crate::group::Group;
 use crate::link::Link;
 use crate::step::{Part, Step, strange};
+use crate::words::Words;
 use crate::{Names, Redis};
 
 /// One text of a few files.
@@ -38,16 +39,8 @@ impl Backend for Redis {
         if let Some(grant) = self.link.told(claim) {
             return Ok(Attempt::Granted(grant));
         }
-        let (mode, ttl) = (mode(claim.mode()), millis(claim.ttl()));
-        let names = self.names_of(claim);
-        let mut text = format!("{mode} {ttl} {} {} {}", claim.tag(), self.link.channel(), claim.label());
-        for queue in &names[1..] {
-            text.push('\n');
-            text.push_str(queue);
-        }
-        let waits = u8::from(claim.waits()).to_string();
-        let words = vec![claim.keys().len().to_string(), ttl.to_string(), text, mode.to_string(), waits];
-        match self.acquires.ask(Part { names, words, listens: claim.waits() }).await? {
+        let lease = millis(claim.ttl());
+        match self.acquires.ask(self.asking(claim, &lease.to_string())).await? {
             place @ Value::Array(_) => {
                 let (retry_after, place) = read(place)?;
                 self.link.turns().wait(claim, place);
@@ -56,18 +49,14 @@ impl Backend for Redis {
             Value::Int(retry_after) => {
                 Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after.unsigned_abs()))))
             }
-            token => Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(ttl)))),
+            token => Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(lease)))),
         }
     }
 
     async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
-            let part = |claim: &Arc<Claim>| Part {
-                names: self.names_of(claim),
-                words: vec![claim.keys().len().to_string(), millis(claim.ttl()).to_string()],
-                listens: false,
-            };
+            let part = |claim: &Arc<Claim>| self.part(claim, &millis(claim.ttl()).to_string());
             let parts: Vec<_> = batch.iter().map(part).collect();
             let some = self.renewals.run(&self.link, &parts).await;
             answers.extend(some.into_iter().map(|answer| {
@@ -82,12 +71,11 @@ impl Backend for Redis {
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
         self.link.turns().forget(claim);
-        let mut names = self.names_of(claim);
+        let mut part = self.part(claim, &millis(keep).to_string());
         if !keep.is_zero() {
-            names.push(self.names.claim(&crate::random()?));
+            part.names.push(&self.names.claim(&crate::random()?));
         }
-        let words = vec![claim.keys().len().to_string(), millis(keep).to_string()];
-        match self.releases.ask(Part { names, words, listens: false }).await? {
+        match self.releases.ask(part).await? {
             Value::Int(1) => Ok(Ownership::held(keep)),
             Value::Int(0) => Ok(Ownership::Lost),
             _ => Err(strange()),
@@ -113,10 +101,27 @@ impl Redis {
         Self { link, names, acquires, releases, renewals: Step::giving(&RENEW) }
     }
 
-    /// A claim's name, and those of its queues.
-    fn names_of(&self, claim: &Claim) -> Vec<String> {
-        let queues = claim.keys().iter().map(|key| self.names.queue(key));
-        std::iter::once(self.names.claim(&claim.owner().to_hex())).chain(queues).collect()
+    /// What every script is told of a claim: its name and those of its queues; how many these are, and a duration.
+    fn part(&self, claim: &Claim, millis: &str) -> Part {
+        let (mut names, mut words) = (Words::new(), Words::new());
+        names.push(&self.names.claim(&claim.owner().to_hex()));
+        claim.keys().iter().for_each(|key| names.push(&self.names.queue(key)));
+        words.push(&[&claim.keys().len().to_string()]);
+        words.push(&[millis]);
+        Part { names, words, listens: false }
+    }
+
+    /// What the look is told besides: the claim's text without its number, the mode, and whether it waits.
+    fn asking(&self, claim: &Claim, ttl: &str) -> Part {
+        let mut part = self.part(claim, ttl);
+        let (mode, tag) = (mode(claim.mode()).to_string(), claim.tag().to_string());
+        let mut text = vec![&*mode, " ", ttl, " ", &tag, " ", self.link.channel(), " ", claim.label()];
+        claim.keys().iter().for_each(|key| text.extend(["\n"].into_iter().chain(self.names.queue(key))));
+        part.words.push(&text);
+        part.words.push(&[&mode]);
+        part.words.push(&[if claim.waits() { "1" } else { "0" }]);
+        part.listens = claim.waits();
+        part
     }
 }
 

@@ -13,6 +13,7 @@ mod server;
 mod step;
 mod tls;
 mod turns;
+mod words;
 
 use error::NAME;
 use group::Group;
@@ -232,12 +233,14 @@ impl Names {
         format!("{}:n", self.prefix)
     }
 
-    fn claim(&self, owner: &str) -> String {
-        format!("{}:c:{owner}", self.prefix)
+    /// In pieces, as what is written into a request.
+    fn claim<'a>(&'a self, owner: &'a str) -> [&'a str; 3] {
+        [&self.prefix, ":c:", owner]
     }
 
-    fn queue(&self, key: &Key) -> String {
-        format!("{}:q:{key}", self.prefix)
+    /// In pieces, too.
+    fn queue<'a>(&'a self, key: &'a Key) -> [&'a str; 3] {
+        [&self.prefix, ":q:", key.as_str()]
     }
 
     fn channel(&self, random: &str) -> String {

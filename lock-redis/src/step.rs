@@ -5,12 +5,13 @@ use redis::{Cmd, Script, Value};
 
 use crate::error::explain;
 use crate::link::Link;
+use crate::words::Words;
 
 /// What a script is told of one claim.
 pub(crate) struct Part {
     /// What it touches for it, the claim first.
-    pub(crate) names: Vec<String>,
-    pub(crate) words: Vec<String>,
+    pub(crate) names: Words,
+    pub(crate) words: Words,
     /// Whether its rings must be heard on the connection.
     pub(crate) listens: bool,
 }
@@ -67,10 +68,13 @@ impl Step {
     }
 
     fn call(&self, parts: &[Part]) -> Cmd {
-        let names = || self.common.iter().chain(parts.iter().flat_map(|part| &part.names));
+        let common = self.common.as_deref();
+        let names = common.iter().count() + parts.iter().map(|part| part.names.len()).sum::<usize>();
         let mut call = redis::cmd("EVALSHA");
-        call.arg(self.script.get_hash()).arg(names().count());
-        names().chain(parts.iter().flat_map(|part| &part.words)).for_each(|word| {
+        call.arg(self.script.get_hash()).arg(names);
+        let each = |words: fn(&Part) -> &Words| parts.iter().flat_map(move |part| words(part).iter());
+        let all = common.into_iter().chain(each(|part| &part.names)).chain(each(|part| &part.words));
+        all.for_each(|word| {
             call.arg(word);
         });
         call
