@@ -137,6 +137,21 @@ async fn a_queue_that_somebody_deleted_is_lost_and_one_waiter_gets_the_key() {
     assert!(matches!(store.acquire(&first).await, Ok(Attempt::Granted(_))));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_its_deleted_queue_again_leaves_nothing_of_before() {
+    let server = server();
+    let store = store(&server).await;
+    let [held, waiter] = [(); 2].map(|()| claim("a", LONG));
+    for claim in [&held, &waiter] {
+        store.acquire(claim).await.expect("an answer");
+    }
+    ask::<u64>(&server, "DEL lock:q:a").await;
+    granted(store.acquire(&held).await);
+    assert_eq!(store.release(&waiter, Duration::ZERO).await.unwrap(), Ownership::Lost);
+    assert_eq!(store.release(&held, Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
+    assert_eq!(ask::<u64>(&server, "DBSIZE").await, 1, "the counter");
+}
+
 /// A server's clock that is set back makes what was written before lie far ahead.
 #[rstest]
 #[case::alone(0)]
