@@ -4,6 +4,7 @@
 //! cargo bench -p conformance-tests --bench locks -- --backend sqlite:/tmp/locks.db
 //! cargo bench -p conformance-tests --bench locks -- --backend redis://127.0.0.1
 //! cargo bench -p conformance-tests --bench locks -- --backend redis: --only pair,held
+//! cargo bench -p conformance-tests --bench locks -- --backend postgres:
 //! ```
 //!
 //! Every figure is printed as measured; ratios are to the bare driver. Nothing here asserts.
@@ -14,6 +15,7 @@ mod fairness;
 mod held;
 mod operations;
 mod pairs;
+mod postgres;
 mod redis;
 mod sqlite;
 mod stats;
@@ -29,7 +31,8 @@ use store::Store;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The store: `sqlite:PATH`, `redis://HOST`, `redis:` for a server of its own, or `memory:`.
+    /// The store: `sqlite:PATH`, `redis://HOST`, `postgres://HOST`, `redis:` or `postgres:` for a server of its own, or
+    /// `memory:`.
     #[arg(long, default_value = "memory:")]
     backend: String,
     /// Which measures: pair, throughput, handover, fairness, operations, held.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lock_core::{Locker, Result};
 
-use crate::stats::{median, now, percentile};
+use crate::stats::{connections, median, now, percentile};
 use crate::store::Store;
 
 const PAIRS: usize = 3_000;
@@ -61,10 +61,26 @@ impl Times {
 }
 
 pub(crate) async fn throughput(store: &dyn Store, rounds: usize) -> Result<()> {
+    let open = || connections(store.file());
+    let opened = open();
     let locks = Locker::new(store.client().await?);
-    let bare = store.bare().await;
+    let (mut bare, mut used) = (None, None);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
+        let locks = locks.clone();
+        let pair = move |key: String| {
+            let locks = locks.clone();
+            async move {
+                let guard = locks.lock(key).acquire().await.expect("a free lock");
+                guard.release().await.expect("a release");
+            }
+        };
+        ours.push(rate(pair).await);
+        if used.is_none() {
+            // Before the bare driver has any.
+            used = Some(open().saturating_sub(opened));
+            bare = store.bare().await;
+        }
         if let Some(bare) = &bare {
             let bare = bare.clone();
             theirs.push(
@@ -75,18 +91,9 @@ pub(crate) async fn throughput(store: &dyn Store, rounds: usize) -> Result<()> {
                 .await,
             );
         }
-        let locks = locks.clone();
-        let pair = move |key: String| {
-            let locks = locks.clone();
-            async move {
-                let guard = locks.lock(key).acquire().await.expect("a free lock");
-                guard.release().await.expect("a release");
-            }
-        };
-        ours.push(rate(pair).await);
     }
-    let rate = median(ours);
-    print!("pairs/s, {TASKS} tasks on {TASKS} keys, {}: {rate:.0}", store.name());
+    let (rate, used) = (median(ours), used.unwrap_or(0));
+    print!("pairs/s, {TASKS} tasks on {TASKS} keys, {}: {rate:.0} on {used} connections", store.name());
     if bare.is_some() {
         let bare = median(theirs);
         print!("; bare {bare:.0}; {:.2}× bare", rate / bare);

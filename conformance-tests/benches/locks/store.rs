@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::{Attempt, Backend, Claim, Memory, Ownership, Profile, Result, Wakeups};
 
+use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::sqlite::Sqlite;
 
@@ -78,8 +79,10 @@ pub(crate) fn open(url: &str) -> std::result::Result<Vec<Arc<dyn Store>>, String
             Ok(vec![with(false), with(true)])
         }
         Some(("redis" | "rediss", _)) => Ok(vec![Arc::new(Redis::new(url))]),
+        Some(("postgres" | "postgresql", _)) => Ok(Postgres::all(url)),
         _ => Err(format!(
-            "{url:?} is no backend: sqlite:PATH, redis://HOST, redis: for a server of its own, or memory:"
+            "{url:?} is no backend: sqlite:PATH, redis://HOST, postgres://HOST, redis: or postgres: for a server of \
+             its own, or memory:"
         )),
     }
 }
