@@ -8,9 +8,11 @@ use sqlx::postgres::PgConnectOptions;
 
 mod address;
 mod backend;
+mod drive;
 mod error;
 mod house;
 mod line;
+mod link;
 mod names;
 mod schema;
 mod server;

@@ -1,34 +1,31 @@
 //! Requests wait in line for a connection; whatever waits when it is free goes in one call.
 //!
-//! A lone request finds the connection free and goes at once. While it is away others gather, and go together: one
-//! round trip and one commit for all of them.
-#![allow(clippy::disallowed_methods, reason = "a line is worked off by a task that ends when it is empty")]
+//! A lone request finds the connection free and goes at once, as part of whoever asks. While it is away others gather, and
+//! go together: one round trip and one commit for all of them.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lock_core::{Attempt, Claim, Error, ErrorKind, Ownership, Result};
-use sqlx::Connection;
-use sqlx::SqlStr;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgArguments;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
 
-use crate::error::{broken, explain, silent, strange};
+use crate::drive::{Drive, Driven};
+use crate::error::strange;
 use crate::house::House;
-use crate::server::{PATIENCE, Server, Session};
+use crate::link::Link;
+use crate::server::Server;
 use crate::steps::{self, Statements};
 
 /// The most keys of one call to acquire or release, which holds up others who want them.
 const KEYS: usize = 256;
 
-/// After so long a connection may have been cut.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// A connection, and those who want something of it.
 #[derive(Debug)]
 pub(crate) struct Line {
-    server: Server,
+    link: Link,
     statements: Arc<Statements>,
     channel: Arc<str>,
     house: Arc<House>,
@@ -38,9 +35,10 @@ pub(crate) struct Line {
 #[derive(Default)]
 struct State {
     waiting: Vec<Job>,
-    /// A task works it off.
+    /// Somebody works it off.
     busy: bool,
-    session: Option<(Session, Instant)>,
+    /// Whoever began that, unless others have come since.
+    driven: Option<Driven>,
 }
 
 impl std::fmt::Debug for State {
@@ -84,7 +82,7 @@ impl Line {
         channel: Arc<str>,
         house: Arc<House>,
     ) -> Arc<Self> {
-        Arc::new(Self { server, statements, channel, house, state: Mutex::default() })
+        Arc::new(Self { link: Link::new(server), statements, channel, house, state: Mutex::default() })
     }
 
     /// Another line of the same client.
@@ -92,48 +90,56 @@ impl Line {
         Self::new(server, self.statements.clone(), self.channel.clone(), self.house.clone())
     }
 
-    /// Has a connection made, unless there is one.
+    /// Has a connection made.
     pub(crate) async fn open(&self) -> Result<()> {
-        let session = self.server.open().await?;
-        self.put_back(session);
-        Ok(())
+        self.link.open().await
     }
 
     pub(crate) async fn acquire(self: &Arc<Self>, claim: &Claim) -> Result<Attempt> {
-        let (reply, answer) = oneshot::channel();
-        self.queue(Job::Acquire(claim.clone(), reply));
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        let answer = self.ask(|reply| Job::Acquire(claim.clone(), reply)).await;
+        answer.unwrap_or_else(|| Err(gone()))
     }
 
     pub(crate) async fn release(self: &Arc<Self>, claim: &Claim, keep: Duration) -> Result<Ownership> {
-        let (reply, answer) = oneshot::channel();
-        self.queue(Job::Release(claim.clone(), keep, reply));
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        let answer = self.ask(|reply| Job::Release(claim.clone(), keep, reply)).await;
+        answer.unwrap_or_else(|| Err(gone()))
     }
 
     pub(crate) async fn renew(self: &Arc<Self>, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
-        let (reply, answer) = oneshot::channel();
-        self.queue(Job::Renew(claims.to_vec(), reply));
-        answer.await.unwrap_or_else(|_| vec![Err(gone()); claims.len()])
+        let answer = self.ask(|reply| Job::Renew(claims.to_vec(), reply)).await;
+        answer.unwrap_or_else(|| vec![Err(gone()); claims.len()])
     }
 
-    fn queue(self: &Arc<Self>, job: Job) {
+    /// The answer; nothing if the runtime that was to get it has ended.
+    async fn ask<T>(self: &Arc<Self>, job: impl FnOnce(Reply<T>) -> Job) -> Option<T> {
+        let (reply, mut answer) = oneshot::channel();
+        let drive = self.queue(job(reply));
+        let answer = poll_fn(|context| {
+            if let Some(drive) = &drive {
+                drive.poll(context);
+            }
+            Pin::new(&mut answer).poll(context)
+        });
+        answer.await.ok()
+    }
+
+    /// What is to be driven, if nobody works the line off; or else whoever does so goes on by himself.
+    fn queue(self: &Arc<Self>, job: Job) -> Option<Drive> {
         let mut state = self.state();
         state.waiting.push(job);
-        if !std::mem::replace(&mut state.busy, true) {
+        if std::mem::replace(&mut state.busy, true) {
+            let driven = state.driven.take();
             drop(state);
-            drop(tokio::spawn(work(Shift { line: self.clone(), over: false })));
+            driven.iter().for_each(Driven::let_go);
+            return None;
         }
+        let drive = Drive::new(work(Shift { line: self.clone(), over: false }));
+        state.driven = Some(drive.driven());
+        Some(drive)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put_back(&self, session: Session) {
-        if session.stays() {
-            self.state().session = Some((session, Instant::now()));
-        }
     }
 
     /// What goes next; nothing ends the shift.
@@ -149,6 +155,9 @@ impl Line {
         let count = state.waiting.iter().map(fits).take_while(|fits| *fits).count();
         let jobs: Vec<_> = state.waiting.drain(..count).collect();
         state.busy = !jobs.is_empty();
+        if !state.busy {
+            state.driven = None;
+        }
         (!jobs.is_empty()).then_some(jobs)
     }
 
@@ -184,18 +193,18 @@ impl Line {
     }
 
     async fn run_acquires(&self, claims: &[&Claim]) -> Result<Vec<Result<Attempt>>> {
-        let arguments = || steps::acquire(claims, &self.channel, self.server.unicode);
-        steps::acquired(&self.call(&self.statements.acquire, arguments, true).await?)
+        let arguments = || steps::acquire(claims, &self.channel, self.link.server.unicode);
+        steps::acquired(&self.link.call(&self.statements.acquire, arguments, true).await?)
     }
 
     async fn run_releases(&self, claims: &[(&Claim, Duration)]) -> Result<Vec<Result<Ownership>>> {
         let arguments = || steps::release(claims);
-        steps::released(&self.call(&self.statements.release, arguments, false).await?, claims)
+        steps::released(&self.link.call(&self.statements.release, arguments, false).await?, claims)
     }
 
     async fn run_renewal(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         let arguments = || steps::renew(claims);
-        let answers = match self.call(&self.statements.renew, arguments, true).await {
+        let answers = match self.link.call(&self.statements.renew, arguments, true).await {
             Ok(row) => steps::renewed(&row, claims),
             Err(error) => Err(error),
         };
@@ -204,80 +213,14 @@ impl Line {
 
     /// Keeps house. That it fails is nobody's error: it is due again soon.
     async fn sweep(&self) {
-        let swept = self.call(&self.statements.sweep, || Ok(PgArguments::default()), true).await;
+        let swept = self.link.call(&self.statements.sweep, || Ok(PgArguments::default()), true).await;
         if let Err(error) = swept.and_then(|found| self.house.mend(&found)) {
             tracing::debug!(%error, "what has lapsed was not removed");
         }
     }
-
-    /// Calls a function. On a connection that turns out to be cut it is called again on a new one, if it may have been
-    /// run: `twice` says that this does not change the answer. What must not be is asked over a connection that was idle
-    /// only when that is known to be there.
-    async fn call(
-        &self,
-        sql: &SqlStr,
-        arguments: impl Fn() -> Result<PgArguments>,
-        twice: bool,
-    ) -> Result<PgRow> {
-        let kept = self.state().session.take();
-        if let Some((mut session, since)) = kept {
-            let there = twice || since.elapsed() < IDLE || {
-                matches!(timeout(PATIENCE, session.connection().ping()).await, Ok(Ok(())))
-            };
-            if there {
-                match self.call_on(session, sql, arguments()?).await {
-                    Err(Failure::Cut(_)) if twice => {}
-                    answer => return answer.map_err(Failure::into_error),
-                }
-            } else {
-                session.discard();
-            }
-        }
-        let session = self.server.open().await?;
-        self.call_on(session, sql, arguments()?).await.map_err(Failure::into_error)
-    }
-
-    async fn call_on(
-        &self,
-        mut session: Session,
-        sql: &SqlStr,
-        arguments: PgArguments,
-    ) -> std::result::Result<PgRow, Failure> {
-        let answer = timeout(PATIENCE, session.call(sql.clone(), arguments)).await;
-        match answer {
-            Ok(Err(error)) if broken(&error) => {
-                session.discard();
-                Err(Failure::Cut(explain(error)))
-            }
-            Err(_) => {
-                session.discard();
-                Err(Failure::Answered(silent()))
-            }
-            Ok(answer) => {
-                self.put_back(session);
-                answer.map_err(|error| Failure::Answered(explain(error)))
-            }
-        }
-    }
 }
 
-/// Why there is no answer.
-enum Failure {
-    /// The connection was cut; the function may have been run.
-    Cut(Error),
-    /// The server refused, or took too long.
-    Answered(Error),
-}
-
-impl Failure {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Cut(error) | Self::Answered(error) => error,
-        }
-    }
-}
-
-/// A task's time at the line. Should its runtime end first, those who wait are told, and the next one starts another.
+/// Somebody's time at the line. Should the runtime end first, those who wait are told, and the next one starts another.
 struct Shift {
     line: Arc<Line>,
     over: bool,
