@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Server, Software, Subject};
+use conformance_tests::{Line, Proxy, Server, Software, Subject};
 use lock_core::{Backend, Result};
 use lock_postgres::Postgres;
 
@@ -27,6 +27,11 @@ impl Subject for InPostgres {
 
     async fn client(&self) -> Result<Arc<dyn Backend>> {
         Ok(Arc::new(Postgres::connect(&self.url).await?))
+    }
+
+    async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
+        let proxy = Proxy::to(&self.url).await;
+        Ok(Some((Arc::new(Postgres::connect(proxy.url()).await?), Arc::new(proxy))))
     }
 
     fn address(&self) -> Option<String> {
