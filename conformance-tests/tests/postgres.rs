@@ -22,7 +22,7 @@ impl Subject for InPostgres {
     }
 
     fn ttl(&self) -> Duration {
-        Duration::from_secs(2)
+        Duration::from_secs(1)
     }
 
     async fn client(&self) -> Result<Arc<dyn Backend>> {

@@ -63,31 +63,48 @@ async fn a_waiter_that_follows_it_finds_a_dead_waiter_ahead(world: World) {
 /// All that are ahead count, not the one just ahead alone: that one may give up, which rings nobody while the dead
 /// holder has not lapsed.
 async fn a_dead_holder_is_found_though_a_waiter_between_gives_up(world: World) {
-    let [here, there] = world.clients().await;
-    let key = world.key("a");
-    let [between, waiter] = world.rivals(&key).map(Claim::queued);
-    answered(here.acquire(&world.claim(&key)).await);
-    answered(here.acquire(&between).await);
-    let retry_after = busy(there.acquire(&waiter).await).retry_after;
-    held(here.release(&between, AT_ONCE).await);
-    within("retry_after", pause(retry_after)).await;
-    follow(&there, &waiter).await;
+    let trial = async |world: World, ttl: Duration| {
+        let [here, there] = world.clients().await;
+        let key = world.key("a");
+        let [between, waiter] = world.rivals(&key).map(Claim::queued);
+        let asked = Since::now();
+        answered(here.acquire(&world.claim_for(ttl, &key)).await);
+        answered(here.acquire(&between).await);
+        let retry_after = busy(there.acquire(&waiter).await).retry_after;
+        if !asked.within(ttl) {
+            // It may have lapsed before the look, which then saw a living one alone.
+            return false;
+        }
+        held(here.release(&between, AT_ONCE).await);
+        within("retry_after", pause(retry_after)).await;
+        follow(&there, &waiter).await;
+        true
+    };
+    world.unspoiled(trial).await;
 }
 
 /// Nor do the one just ahead and the oldest suffice: both may leave, and a dead waiter between them is left.
 async fn a_dead_waiter_is_found_though_both_beside_it_leave(world: World) {
-    let [here, there] = world.clients().await;
-    let key = world.key("a");
-    let [oldest, between] = world.rivals(&key).map(Claim::queued);
-    let (dead, waiter) = (world.claim(&key).queued(), world.lasting(&key).queued());
-    answered(here.acquire(&oldest).await);
-    answered(here.acquire(&dead).await);
-    answered(here.acquire(&between).await);
-    let retry_after = busy(there.acquire(&waiter).await).retry_after;
-    held(here.release(&between, AT_ONCE).await);
-    held(here.release(&oldest, AT_ONCE).await);
-    within("retry_after", pause(retry_after)).await;
-    follow(&there, &waiter).await;
+    let trial = async |world: World, ttl: Duration| {
+        let [here, there] = world.clients().await;
+        let key = world.key("a");
+        let [oldest, between] = world.rivals(&key).map(Claim::queued);
+        let (dead, waiter) = (world.claim_for(ttl, &key).queued(), world.lasting(&key).queued());
+        answered(here.acquire(&oldest).await);
+        let asked = Since::now();
+        answered(here.acquire(&dead).await);
+        answered(here.acquire(&between).await);
+        let retry_after = busy(there.acquire(&waiter).await).retry_after;
+        if !asked.within(ttl) {
+            return false;
+        }
+        held(here.release(&between, AT_ONCE).await);
+        held(here.release(&oldest, AT_ONCE).await);
+        within("retry_after", pause(retry_after)).await;
+        follow(&there, &waiter).await;
+        true
+    };
+    world.unspoiled(trial).await;
 }
 
 /// Behind what a release kept, it leads to the end of that.
