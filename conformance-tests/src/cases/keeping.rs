@@ -1,11 +1,10 @@
 //! A lease is kept while its guard lives, and no longer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use lock_core::{Error, ErrorKind, Guard, Locker};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Case, case};
@@ -27,29 +26,33 @@ const TTLS: f64 = 2.5;
 
 /// Somebody who waits for the world's key and takes note when it is granted.
 pub(super) struct Waiting {
-    granted: Arc<AtomicBool>,
+    granted: watch::Receiver<bool>,
     task: JoinHandle<Guard>,
 }
 
 impl Waiting {
-    /// Begins to wait, on a client of its own, and is queued when this returns.
+    /// Begins to wait, on a client of its own, and is queued when this returns. Or granted, where a stall of the machine has
+    /// lost the lock by then.
     pub(super) async fn begin(world: &World) -> Self {
-        let (queue, granted) = (Queue::default(), Arc::new(AtomicBool::new(false)));
-        let (locks, note) = (queue.locker(world).await, granted.clone());
+        let (queue, (note, mut granted)) = (Queue::default(), watch::channel(false));
+        let locks = queue.locker(world).await;
         let lock = world.lock(&locks, world.key("a"));
         let task = tokio::spawn(async move {
             let guard = lock.acquire().await.expect("granted in the end");
-            note.store(true, Ordering::SeqCst);
+            note.send_replace(true);
             guard
         });
-        queue.has(1).await;
+        tokio::select! {
+            () = queue.has(1) => {}
+            _ = granted.changed() => {}
+        }
         Self { granted, task }
     }
 
     /// Releases the guard waited for, and takes what follows. True if it was held to the end; panics if this one was
     /// granted beside it.
     pub(super) async fn outlives(self, guard: Guard) -> bool {
-        let granted = self.granted.load(Ordering::SeqCst);
+        let granted = *self.granted.borrow();
         let (held, token) = (guard.is_held(), guard.token());
         assert!(!(held && granted), "granted beside a holder");
         let released = guard.release().await;
