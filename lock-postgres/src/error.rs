@@ -48,6 +48,8 @@ fn judge(code: &str, message: &str) -> (ErrorKind, String) {
         "57014" | "55P03" => {
             (ErrorKind::Unavailable, format!("the server did not get to it in time: {message}"))
         }
+        // The server has closed a connection of ours that stood still.
+        "25P03" | "25P04" => (ErrorKind::Unavailable, message.to_owned()),
         // Connections, resources, the operator's doing, transactions that failed, and the system's errors.
         _ if ["08", "53", "57", "40", "58"].contains(&code.get(..2).unwrap_or_default()) => {
             (ErrorKind::Unavailable, message.to_owned())
@@ -82,4 +84,21 @@ pub(crate) fn broken(error: &sqlx::Error) -> bool {
 /// The server's code of an error.
 pub(crate) fn code(error: &sqlx::Error) -> String {
     error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::ErrorKind;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::the_client_was_stalled_in_its_transaction("25P03", ErrorKind::Unavailable)]
+    #[case::its_transaction_took_too_long("25P04", ErrorKind::Unavailable)]
+    #[case::a_standby("25006", ErrorKind::Unavailable)]
+    #[case::an_operator("57P01", ErrorKind::Unavailable)]
+    #[case::a_password("28P01", ErrorKind::Backend)]
+    #[case::a_bug("42601", ErrorKind::Backend)]
+    fn what_may_help_to_ask_again_is_told_by_the_code(#[case] code: &str, #[case] kind: ErrorKind) {
+        assert_eq!(super::judge(code, "").0, kind);
+    }
 }
