@@ -18,6 +18,6 @@ pub use cases::{Case, Needs, all};
 pub use flaky::{Call, Fate, Flaky};
 pub use line::{Line, Proxy};
 pub use run::main;
-pub use servers::{Server, Software, Way};
+pub use servers::{Server, Software, Way, etcd_metric};
 pub use subject::Subject;
 pub use world::World;

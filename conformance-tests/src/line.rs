@@ -172,7 +172,7 @@ impl Proxy {
 }
 
 /// The host and the port of an address.
-fn target(url: &str) -> &str {
+pub(crate) fn target(url: &str) -> &str {
     let authority = url.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest));
     let target = authority.map(|authority| authority.rsplit('@').next().unwrap_or(authority));
     target.filter(|target| target.contains(':')).expect("an address with a host and a port")

@@ -24,6 +24,8 @@ use std::env;
 
 use rustix::process::Signal;
 
+pub use etcd::etcd_metric;
+
 use etcd::ETCD;
 use postgres::{PGBOUNCER, POSTGRES};
 use program::Program;

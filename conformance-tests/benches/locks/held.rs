@@ -12,7 +12,7 @@ use crate::store::{Counting, Counts, Store};
 pub(crate) async fn held(store: &dyn Store, locks: usize) -> Result<()> {
     const WATCHED: Duration = Duration::from_secs(20);
     let open = || connections(store.file());
-    let (opened, size) = (open(), resident());
+    let (opened, streams, size) = (open(), store.streams().await, resident());
     let counts = Arc::new(Counts::default());
     let locker = Locker::new(Counting { inner: store.client().await?, counts: counts.clone() });
     let mut guards = Vec::with_capacity(locks);
@@ -36,7 +36,10 @@ pub(crate) async fn held(store: &dyn Store, locks: usize) -> Result<()> {
         used * 100.0,
     );
     if let (Some(before), Some(after)) = (served, store.requests().await) {
-        print!("; {:.2} requests/s at the server", a_second((after - before) as f64));
+        print!("; {:.2} {}/s at the server", a_second((after - before) as f64), store.request());
+    }
+    if let (Some(before), Some(after)) = (streams, store.streams().await) {
+        print!("; {} streams", after - before);
     }
     println!();
     drop(guards);

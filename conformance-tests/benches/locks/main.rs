@@ -5,12 +5,14 @@
 //! cargo bench -p conformance-tests --bench locks -- --backend redis://127.0.0.1
 //! cargo bench -p conformance-tests --bench locks -- --backend redis: --only pair,held
 //! cargo bench -p conformance-tests --bench locks -- --backend postgres:
+//! cargo bench -p conformance-tests --bench locks -- --backend etcd:
 //! ```
 //!
 //! Every figure is printed as measured; ratios are to the bare driver. Nothing here asserts.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks, sleeps and spawns")]
 
 mod contend;
+mod etcd;
 mod fairness;
 mod held;
 mod operations;
@@ -31,8 +33,8 @@ use store::Store;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The store: `sqlite:PATH`, `redis://HOST`, `postgres://HOST`, `redis:` or `postgres:` for a server of its own, or
-    /// `memory:`.
+    /// The store: `sqlite:PATH`, `redis://HOST`, `postgres://HOST`, `etcd://HOST`; `redis:`, `postgres:` or `etcd:` for a
+    /// server of its own; or `memory:`.
     #[arg(long, default_value = "memory:")]
     backend: String,
     /// Which measures: pair, throughput, handover, fairness, operations, held.

@@ -36,7 +36,7 @@ pub(crate) async fn operations(store: &dyn Store, waiters: usize) -> Result<()> 
     if let (Some(before), Some(after)) = (served, store.requests().await) {
         // From the first holder's request to the last one's release.
         let each = (after - before) as f64 / (waiters + 1) as f64;
-        print!("; {each:.2} requests a turn at the server, to queue too");
+        print!("; {each:.2} {} a turn at the server, to queue too", store.request());
     }
     println!();
     Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::{Attempt, Backend, Claim, Memory, Ownership, Profile, Result, Wakeups};
 
+use crate::etcd::Etcd;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::sqlite::Sqlite;
@@ -38,6 +39,16 @@ pub(crate) trait Store: Send + Sync {
 
     /// How many requests of this library the server has served, if it counts them.
     async fn requests(&self) -> Option<u64> {
+        None
+    }
+
+    /// What it counts as a request.
+    fn request(&self) -> &str {
+        "requests"
+    }
+
+    /// How many streams are open at the server, if it counts them.
+    async fn streams(&self) -> Option<u64> {
         None
     }
 }
@@ -80,9 +91,10 @@ pub(crate) fn open(url: &str) -> std::result::Result<Vec<Arc<dyn Store>>, String
         }
         Some(("redis" | "rediss", _)) => Ok(vec![Arc::new(Redis::new(url))]),
         Some(("postgres" | "postgresql", _)) => Ok(Postgres::all(url)),
+        Some(("etcd", _)) => Ok(vec![Arc::new(Etcd::new(url))]),
         _ => Err(format!(
-            "{url:?} is no backend: sqlite:PATH, redis://HOST, postgres://HOST, redis: or postgres: for a server of \
-             its own, or memory:"
+            "{url:?} is no backend: sqlite:PATH, redis://HOST, postgres://HOST, etcd://HOST; redis:, postgres: or etcd: for \
+             a server of its own; or memory:"
         )),
     }
 }

@@ -2,7 +2,11 @@
 
 use std::io::{Read, Write};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::recipe::{Recipe, free_port, words};
+use crate::line::target;
 
 pub(super) static ETCD: Recipe = Recipe {
     name: "etcd",
@@ -53,6 +57,34 @@ pub(super) fn members(count: usize) -> Result<Vec<Vec<String>>, String> {
         vec![name, listens, format!("--initial-advertise-peer-urls={peer}"), all.clone()]
     };
     Ok(peers.iter().enumerate().map(member).collect())
+}
+
+/// A number that the etcd at `etcd://host:port` tells of itself, by the name and the labels that it has there; zero if it has
+/// told nothing of it yet.
+///
+/// # Errors
+///
+/// Nobody answers.
+///
+/// # Cancel safety
+///
+/// Nothing is left behind.
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let url = "etcd://127.0.0.1:2379";
+/// let writes = conformance_tests::etcd_metric(url, "etcd_server_proposals_committed_total").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn etcd_metric(url: &str, name: &str) -> std::io::Result<u64> {
+    let mut stream = TcpStream::connect(target(url)).await?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let number = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(number.and_then(|number| number.parse::<f64>().ok()).map_or(0, |number| number as u64))
 }
 
 fn address(port: u16) -> String {

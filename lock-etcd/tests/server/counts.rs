@@ -3,23 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Server, etcd_metric};
 use lock_core::Guard;
 use rstest::rstest;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::help::{LONG, locker, server, until, within};
 
-/// A number that the server tells of itself.
 async fn metric(server: &Server, name: &str) -> u64 {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port())).await.expect("it listens");
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("asked");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answered");
-    let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let number: f64 = line.map_or(0.0, |number| number.parse().expect("a number"));
-    number as u64
+    etcd_metric(server.url(), name).await.expect("the server tells of itself")
 }
 
 async fn proposals(server: &Server) -> u64 {
