@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use crate::Etcd;
 use crate::clock::Moment;
 use crate::error::NAME;
-use crate::wakeups::{Command, Rings, Wait};
+use crate::names::Form;
+use crate::steps::Under;
+use crate::wakeups::{Command, Rings, Wait, own_names};
 
 /// The shortest lease that etcd gives, with the heartbeats that it has by default.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -30,14 +32,18 @@ impl Backend for Etcd {
     }
 
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
-        let (started, places) = (Moment::now(), self.shared.names.places(claim));
-        let mut way = None;
+        let started = Moment::now();
+        if let Some(known) = self.shared.leases.turn(claim.owner(), started) {
+            return self.grant(&known, started).await;
+        }
+        let places = self.shared.names.places(claim);
+        let (mut way, mut under) = (None, Under::Short);
         // Whoever comes at the same moment may be faster, again and again.
         while started.elapsed() < CROWDED {
             let answer = match self.shared.leases.known(claim.owner()) {
                 Some(known) => self.look(claim, &places, known.number, started).await?,
-                None if claim.waits() => self.queue(claim, &places, started).await?,
-                None => self.skip(claim, &places, started, &mut way).await?,
+                None if claim.waits() => self.queue(claim, &places, started, &mut under).await?,
+                None => self.skip(claim, &places, started, &mut way, &mut under).await?,
             };
             if let Some(attempt) = answer {
                 return Ok(attempt);
@@ -70,12 +76,19 @@ impl Backend for Etcd {
         let (sender, rings) = mpsc::channel(1);
         let id = LAST.fetch_add(1, Ordering::Relaxed);
         let known = self.shared.leases.known(claim.owner());
+        let places = self.shared.names.places(claim);
+        let own = match &known {
+            Some(known) => own_names(&places, [known.form]),
+            None => own_names(&places, [Form::Short, Form::Long]),
+        };
         let refusal = known.as_ref().and_then(|known| known.wait.as_deref());
         let wait = Wait {
-            places: self.shared.names.places(claim).into(),
+            owner: claim.owner(),
+            own,
+            places: places.into(),
             mode: claim.mode(),
             number: known.as_ref().map(|known| known.number),
-            certain: refusal.is_some_and(|refusal| refusal.certain),
+            shared: self.shared.clone(),
             rings: sender,
         };
         let behind = refusal.map(|refusal| refusal.behind.clone()).unwrap_or_default();
@@ -85,7 +98,7 @@ impl Backend for Etcd {
 
     async fn fork(&self) -> Result<Arc<dyn Backend>> {
         let link = self.link.fork().map_or_else(|| self.link.clone(), Arc::new);
-        Ok(Arc::new(Self { link, shared: self.shared.clone() }))
+        Ok(Arc::new(Self::over(link, self.shared.clone())))
     }
 }
 

@@ -2,68 +2,99 @@
 
 use std::time::Duration;
 
+use etcd_client::Txn;
 use etcd_client::proto::PbKeyValue;
-use lock_core::{Claim, Error, ErrorKind, Result};
+use lock_core::{Claim, Error, ErrorKind, Owner, Result};
 
 use crate::Etcd;
 use crate::backend::whole_seconds;
 use crate::error::Trouble;
-use crate::names::Place;
+use crate::group::{Apart, Part};
+use crate::names::{Form, Place};
+use crate::queue::{Entry, Mine};
 use crate::steps;
 
 impl Etcd {
     /// Removes a claim; whether it was there.
     pub(crate) async fn remove(&self, claim: &Claim, places: &[Place]) -> Result<bool> {
-        let held = self.link.transact(steps::remove(places)).await?.succeeded;
-        if held {
-            self.shared.leases.released(claim.owner(), whole_seconds(claim.ttl()));
-        } else {
-            self.shared.leases.forget(claim.owner());
-        }
-        Ok(held)
+        let remove = |form, number| Ok(steps::remove(places, form, number));
+        self.end(claim, places, remove).await
     }
 
     /// Removes a claim and leaves a remnant of it; whether it was there.
     pub(crate) async fn keep(&self, claim: &Claim, places: &[Place], keep: Duration) -> Result<bool> {
-        let mut number = self.shared.leases.known(claim.owner()).map(|known| known.number);
         let lease = self.link.grant(whole_seconds(keep)).await?;
-        // Known by an old number, it is tried again with the one that it has.
-        for _ in 0..3 {
-            let there = match number {
-                Some(number) => number,
-                None => match common(&self.own(places).await?) {
-                    Some(number) => number,
-                    None => break,
-                },
+        let keep = |form, number| Ok(steps::keep(claim, places, form, number, random()?, &lease));
+        let kept = self.end(claim, places, keep).await?;
+        if !kept {
+            self.shared.leases.put(lease);
+        }
+        Ok(kept)
+    }
+
+    /// Ends a claim by a transaction for its form and its number; whether it was there.
+    async fn end(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        end: impl Fn(Form, i64) -> Result<Txn>,
+    ) -> Result<bool> {
+        let leases = &self.shared.leases;
+        if let Some(known) = leases.known(claim.owner()) {
+            let part = Part {
+                txn: end(known.form, known.number)?,
+                keys: places.len(),
+                apart: vec![Apart::Claim(claim.owner())],
             };
-            let txn = steps::keep(claim, places, there, random()?, &lease);
-            if self.link.transact(txn).await?.succeeded {
-                self.shared.leases.released(claim.owner(), whole_seconds(claim.ttl()));
+            if self.removals.ask(part).await? {
+                leases.released(claim.owner(), whole_seconds(claim.ttl()));
                 return Ok(true);
             }
-            number = None;
         }
-        self.shared.leases.put(lease);
-        self.remove(claim, places).await?;
-        Ok(false)
+        // Nothing is known of it, or it is not what it was.
+        leases.forget(claim.owner());
+        for _ in 0..3 {
+            match self.find(claim.owner(), places).await? {
+                Mine::Absent => return Ok(false),
+                Mine::Here(own) => {
+                    if self.link.transact(end(own.form, own.number)?).await?.succeeded {
+                        return Ok(true);
+                    }
+                }
+                Mine::Partly(parts) => {
+                    if self.link.transact(steps::clear(&parts)).await?.succeeded {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, "it comes and goes too often"))
     }
 
-    /// What is stored under a claim's own names.
-    pub(crate) async fn own(&self, places: &[Place]) -> Result<Vec<Option<PbKeyValue>>, Trouble> {
-        let mut own = Vec::with_capacity(places.len());
-        for some in places.chunks(steps::MOST) {
-            let ranges = self.link.read(steps::own(some).collect()).await?;
-            own.extend(ranges.into_iter().map(|range| range.kvs.into_iter().next()));
+    /// What there is of a claim.
+    pub(crate) async fn find(&self, owner: Owner, places: &[Place]) -> Result<Mine> {
+        let gets: Vec<_> =
+            [Form::Short, Form::Long].map(|form| steps::own(places, form)).into_iter().flatten().collect();
+        let ranges = self.link.read(gets).await?;
+        let mut own = vec![None; places.len()];
+        for (at, range) in ranges.into_iter().enumerate() {
+            let at = at % places.len();
+            if let Some(stored) = range.kvs.into_iter().next() {
+                let entry = Entry::read(stored, &places[at])?;
+                own[at] = Some(entry).filter(|entry| entry.is_of(owner)).or(own[at].take());
+            }
         }
-        Ok(own)
+        Ok(Mine::from(own.iter().map(Option::as_ref).collect()))
     }
-}
 
-/// The number that a claim has on all its keys.
-fn common(own: &[Option<PbKeyValue>]) -> Option<i64> {
-    let number = own.first()?.as_ref()?.create_revision;
-    let all = own.iter().all(|one| one.as_ref().is_some_and(|one| one.create_revision == number));
-    all.then_some(number)
+    /// What is stored under the names of claims, each in its form.
+    pub(crate) async fn stored(&self, names: &[(Place, Form)]) -> Result<Vec<Option<PbKeyValue>>, Trouble> {
+        let own = |(place, form): &(Place, Form)| {
+            steps::own(std::slice::from_ref(place), *form).collect::<Vec<_>>()
+        };
+        let ranges = self.link.read(names.iter().flat_map(own).collect()).await?;
+        Ok(ranges.into_iter().map(|range| range.kvs.into_iter().next()).collect())
+    }
 }
 
 fn random() -> Result<u128> {

@@ -1,8 +1,8 @@
 //! The counter of tokens: the store's revision, on top of an epoch that is kept in the store.
 //!
 //! A revision alone may not be the token: a store that was restored from a snapshot goes on from an older one. So a token
-//! is epoch + revision, and whoever arrives raises the epoch first when that sum has fallen more than a second behind the
-//! wall clock. The epoch never sinks. A claim's is the one that the store had at the claim's revision: the transaction in
+//! is epoch + 16 × revision, and whoever arrives raises the epoch first when that sum has fallen more than a second behind
+//! the wall clock. What is in between is for claims that arrive in one transaction, on different keys. The epoch never sinks. A claim's is the one that the store had at the claim's revision: the transaction in
 //! which it arrives reads it, and fails for nobody else's raise.
 
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +13,9 @@ use lock_core::{Error, ErrorKind, Result, Token};
 
 use crate::clock::wall_micros;
 use crate::error::foreign;
+
+/// How many claims may arrive at one revision. A store that does a million of these a second would outrun the wall clock.
+pub(crate) const STEP: u64 = 16;
 
 /// How far tokens may be behind the wall clock.
 const BEHIND: u64 = 1_000_000;
@@ -52,7 +55,7 @@ impl Epoch {
         let epoch = read(stored)?;
         self.known(|known| {
             (known.stored, known.revision) = (epoch, revision.unsigned_abs());
-            known.reached = known.reached.max(epoch + known.revision);
+            known.reached = known.reached.max(epoch + STEP * known.revision + STEP - 1);
             known.back = false;
         });
         Ok(epoch)
@@ -71,9 +74,9 @@ impl Epoch {
 impl Known {
     /// What the epoch has to be raised to, if it has fallen behind.
     fn raised(self, wall: u64) -> Option<u64> {
-        let (now, goal) = (self.stored + self.revision, wall.max(self.reached));
+        let (now, goal) = (self.stored + STEP * self.revision, wall.max(self.reached));
         // Answers that overtake each other make a store go back a little that did not.
-        (self.back || now + BEHIND < goal).then(|| goal - self.revision)
+        (self.back || now + BEHIND < goal).then(|| goal - STEP * self.revision)
     }
 }
 
@@ -82,9 +85,9 @@ pub(crate) fn read(stored: &PbRangeResponse) -> Result<u64> {
     stored.kvs.first().map_or(Ok(0), |one| parse(&one.value).ok_or_else(foreign))
 }
 
-/// The token of a claim.
-pub(crate) fn token(epoch: u64, number: i64) -> Result<Token> {
-    let token = epoch.saturating_add(number.unsigned_abs());
+/// The token of a claim: the `nth` of those that arrived with it.
+pub(crate) fn token(epoch: u64, number: i64, nth: u64) -> Result<Token> {
+    let token = epoch.saturating_add(number.unsigned_abs().saturating_mul(STEP)).saturating_add(nth);
     if token >= Token::LIMIT {
         let message = format!("the counter of tokens is at {token}, beyond its limit of 2^53");
         return Err(Error::new(ErrorKind::Backend, message));
@@ -112,9 +115,9 @@ mod tests {
     #[rstest]
     #[case::a_new_store_starts_at_the_clock(0, 0, 0, Some(WALL))]
     #[case::one_that_keeps_up_is_left_alone(WALL - 500, 400, WALL - 100, None)]
-    #[case::one_that_fell_behind_is_raised_to_the_clock(WALL - 5_000_000, 400, WALL - 4_999_600, Some(WALL - 400))]
-    #[case::one_that_went_back_is_lifted_to_where_it_was(5, 4, WALL + 5_000_000, Some(WALL + 4_999_996))]
-    #[case::a_clock_that_was_set_back_lowers_nothing(WALL + 5_000_000, 4, WALL + 5_000_004, None)]
+    #[case::one_that_fell_behind_is_raised_to_the_clock(WALL - 5_000_000, 400, WALL - 4_993_600, Some(WALL - 6400))]
+    #[case::one_that_went_back_is_lifted_to_where_it_was(5, 4, WALL + 5_000_000, Some(WALL + 4_999_936))]
+    #[case::a_clock_that_was_set_back_lowers_nothing(WALL + 5_000_000, 4, WALL + 5_000_064, None)]
     fn the_epoch_of_a_store(
         #[case] stored: u64,
         #[case] revision: u64,
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn one_that_was_seen_to_go_back_is_lifted_however_little_it_is() {
-        let known = Known { stored: WALL, revision: 4, reached: WALL + 5, back: true };
+        let known = Known { stored: WALL, revision: 4, reached: WALL + 65, back: true };
         assert_eq!(known.raised(WALL), Some(WALL + 1));
     }
 
@@ -140,7 +143,18 @@ mod tests {
 
     #[test]
     fn a_token_beyond_the_limit_is_an_error() {
-        assert!(token(Token::LIMIT - 2, 1).is_ok());
-        assert_eq!(token(Token::LIMIT - 2, 2).expect_err("too great").kind(), ErrorKind::Backend);
+        assert!(token(Token::LIMIT - 17, 1, 0).is_ok());
+        for (number, nth) in [(1, 1), (2, 0), (i64::MAX, 0)] {
+            let error = token(Token::LIMIT - 17, number, nth).expect_err("too great");
+            assert_eq!(error.kind(), ErrorKind::Backend);
+        }
+    }
+
+    #[test]
+    fn no_two_claims_of_a_store_have_one_token() {
+        let all: Vec<_> =
+            (1..4).flat_map(|number| (0..STEP).map(move |nth| token(WALL, number, nth))).collect();
+        let all: Vec<_> = all.into_iter().map(|token| token.expect("far below the limit")).collect();
+        assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lock_core::Owner;
 
 use crate::clock::Moment;
+use crate::names::Form;
 use crate::queue::{Entry, Wait};
 
 /// The most spare leases of one ttl. Beyond them, leases lapse.
@@ -31,6 +32,8 @@ pub(crate) struct Lease {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) number: i64,
+    pub(crate) nth: u64,
+    pub(crate) form: Form,
     /// `None` for one that another client took.
     pub(crate) epoch: Option<u64>,
     pub(crate) lease: i64,
@@ -40,6 +43,8 @@ pub(crate) struct Known {
     pub(crate) clean: bool,
     /// Whom it waits for, if it was refused.
     pub(crate) wait: Option<Arc<Wait>>,
+    /// A look found that its turn has come, and nobody has been told.
+    pub(crate) come: bool,
 }
 
 /// What a client and its forks remember.
@@ -123,11 +128,22 @@ impl Leases {
             known.ttl = ttl;
             return;
         }
-        let Entry { number, lease, .. } = *entry;
+        let Entry { number, nth, form, lease, .. } = *entry;
         // Who put it, and what is still under way with its lease, is not known.
         self.remember(
             owner,
-            Known { number, epoch: None, lease, ttl, renewed: sent, clean: false, wait: None },
+            Known {
+                number,
+                nth,
+                form,
+                epoch: None,
+                lease,
+                ttl,
+                renewed: sent,
+                clean: false,
+                wait: None,
+                come: false,
+            },
         );
     }
 
@@ -136,6 +152,30 @@ impl Leases {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
             known.wait = Some(Arc::new(wait));
         }
+    }
+
+    /// Takes note that the turn of a claim has come: it was seen in its place, with nobody in its way. Nobody can get in its
+    /// way any more, as long as it is there.
+    pub(crate) fn come(&self, owner: Owner, entry: &Entry) {
+        if let Some(known) = self.memory().claims.get_mut(&owner) {
+            known.come = known.is(entry);
+        }
+    }
+
+    /// Takes note that a claim went from its place, or came anew.
+    pub(crate) fn gone(&self, owner: Owner) {
+        if let Some(known) = self.memory().claims.get_mut(&owner) {
+            known.come = false;
+        }
+    }
+
+    /// The claim, if its turn has come: once, for who asks again wants to know how it is now. Where a third of its ttl has
+    /// passed, a look renews it, and finds out whether a pause of this process has lost it.
+    pub(crate) fn turn(&self, owner: Owner, from: Moment) -> Option<Known> {
+        let mut memory = self.memory();
+        let known = memory.claims.get_mut(&owner).filter(|known| known.come)?;
+        known.come = false;
+        (known.left(from) * 3 >= known.ttl * 2).then(|| known.clone())
     }
 
     pub(crate) fn forget(&self, owner: Owner) -> Option<Known> {

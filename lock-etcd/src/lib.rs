@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, TlsOptions};
@@ -12,7 +13,9 @@ mod clock;
 mod ending;
 mod epoch;
 mod error;
+mod group;
 mod keepalive;
+mod kinds;
 mod leases;
 mod link;
 mod names;
@@ -25,6 +28,8 @@ mod wakeups;
 use address::Address;
 use epoch::Epoch;
 use error::NAME;
+use group::Group;
+use kinds::{Arrivals, Removals};
 use leases::Leases;
 use link::{Link, PATIENCE, Source};
 use names::Names;
@@ -49,6 +54,8 @@ use names::Names;
 pub struct Etcd {
     link: Arc<Link>,
     shared: Arc<Shared>,
+    arrivals: Arc<Group<Arrivals>>,
+    removals: Arc<Group<Removals>>,
 }
 
 /// What a client shares with its forks.
@@ -57,6 +64,8 @@ struct Shared {
     names: Names,
     epoch: Arc<Epoch>,
     leases: Leases,
+    /// How many arrivals there have been.
+    arrived: AtomicU64,
 }
 
 impl Etcd {
@@ -110,6 +119,12 @@ impl Etcd {
     /// ```
     pub async fn from_client(client: Client) -> Result<Self> {
         Options::default().from_client(client).await
+    }
+
+    fn over(link: Arc<Link>, shared: Arc<Shared>) -> Self {
+        let arrivals = Arrivals { epoch: shared.epoch.clone(), name: shared.names.epoch() };
+        let (arrivals, removals) = (Group::new(&link, arrivals), Group::new(&link, Removals));
+        Self { link, shared, arrivals, removals }
     }
 }
 
@@ -252,7 +267,10 @@ async fn start(source: Source, prefix: Option<String>) -> Result<Etcd> {
     let epoch = Arc::<Epoch>::default();
     let link = Link::new(source, names.clone(), epoch.clone());
     link.session().await?;
-    Ok(Etcd { link: Arc::new(link), shared: Arc::new(Shared { names, epoch, leases: Leases::default() }) })
+    Ok(Etcd::over(
+        Arc::new(link),
+        Arc::new(Shared { names, epoch, leases: Leases::default(), arrived: AtomicU64::new(0) }),
+    ))
 }
 
 fn connecting(error: Error) -> Error {

@@ -3,6 +3,10 @@
 //! `PREFIX/n` is the counter's epoch. `PREFIX/q/KEY/` is the queue of a key: below it, in a directory for each mode, a
 //! name for each claim on the key. In `KEY`, `%` and `/` are escaped; so no key's queue is a part of another's, and all
 //! of one is one range.
+//!
+//! etcd keeps in its index every name that there was since the last compaction, and who reads a range passes by all of
+//! them. So claims share a few short names, one after the other: two digits of the owner, of whom the value tells the
+//! rest. A claim whose short name is taken has one that is nobody else's.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -30,8 +34,17 @@ pub(crate) struct Range(pub(crate) String, pub(crate) String);
 pub(crate) struct Place {
     /// `PREFIX/q/KEY/`.
     queue: String,
-    /// The claim's own name there.
-    pub(crate) own: String,
+    /// The claim's name there, if it is not another's.
+    short: String,
+    /// Its name otherwise.
+    long: String,
+}
+
+/// Which of its two names a claim has, on all its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Short,
+    Long,
 }
 
 impl Names {
@@ -70,11 +83,20 @@ impl Names {
             Mode::Permit { .. } => PERMIT,
             _ => EXCLUSIVE,
         };
-        Place { own: format!("{queue}{directory}/{}", owner.to_hex()), queue }
+        let long = format!("{queue}{directory}/{}", owner.to_hex());
+        Place { short: long[..long.len() - 30].to_owned(), long, queue }
     }
 }
 
 impl Place {
+    /// The claim's name in this form.
+    pub(crate) fn own(&self, form: Form) -> &str {
+        match form {
+            Form::Short => &self.short,
+            Form::Long => &self.long,
+        }
+    }
+
     /// The whole queue of the key.
     pub(crate) fn queue(&self) -> Range {
         Range(self.queue.clone(), after(&self.queue))
@@ -103,14 +125,19 @@ impl Place {
         format!("{}{REMNANT}/{random:032x}", self.queue)
     }
 
-    /// Whether a name in the queue is one of a remnant; `None` if it is no name of the locks.
-    pub(crate) fn is_remnant(&self, name: &[u8]) -> Option<bool> {
+    /// The form of a name in the queue, and whether it is one of a remnant; `None` if it is no name of the locks.
+    pub(crate) fn form(&self, name: &[u8]) -> Option<(Form, bool)> {
         let rest = name.strip_prefix(self.queue.as_bytes())?;
         let (directory, owner) = rest.split_at_checked(2)?;
-        let hex = owner.len() == 32 && owner.iter().all(u8::is_ascii_hexdigit);
-        match (hex, directory) {
-            (true, b"e/" | b"p/" | b"s/") => Some(false),
-            (true, b"r/") => Some(true),
+        let form = match owner.len() {
+            2 => Form::Short,
+            32 => Form::Long,
+            _ => return None,
+        };
+        let hex = owner.iter().all(u8::is_ascii_hexdigit);
+        match (hex, directory, form) {
+            (true, b"e/" | b"p/" | b"s/", _) => Some((form, false)),
+            (true, b"r/", Form::Long) => Some((form, true)),
             _ => None,
         }
     }
@@ -157,8 +184,10 @@ mod tests {
         for one in keys {
             for two in keys.into_iter().filter(|two| *two != one) {
                 for mode in [Mode::Exclusive, Mode::Shared] {
-                    let (Range(from, to), own) = (place(one, mode).queue(), place(two, mode).own);
-                    assert!(own < from || own >= to, "{two:?} is in the queue of {one:?}: {own}");
+                    let (Range(from, to), other) = (place(one, mode).queue(), place(two, mode));
+                    for own in [other.short, other.long] {
+                        assert!(own < from || own >= to, "{two:?} is in the queue of {one:?}: {own}");
+                    }
                 }
             }
         }
@@ -169,17 +198,20 @@ mod tests {
         for mode in [Mode::Exclusive, Mode::Shared, Mode::permit_of(2).expect("not zero")] {
             let place = place("a/b", mode);
             let (Range(from, to), remnant) = (place.queue(), place.remnant(7));
-            for name in [&place.own, &remnant] {
+            for name in [&place.short, &place.long, &remnant] {
                 assert!(*name > from && *name < to && name.starts_with("lock/q/a%2Fb/"), "{name}");
             }
-            assert_eq!(place.is_remnant(place.own.as_bytes()), Some(false));
-            assert_eq!(place.is_remnant(remnant.as_bytes()), Some(true));
-            let Range(from, to) = place.unshared();
-            assert_eq!(place.own >= from && place.own < to, mode != Mode::Shared);
-            assert!(remnant >= from && remnant < to);
-            let other =
-                place.unpermitted().iter().any(|Range(from, to)| place.own >= *from && place.own < *to);
-            assert_eq!(other, !matches!(mode, Mode::Permit { .. }));
+            assert_eq!(place.form(remnant.as_bytes()), Some((Form::Long, true)));
+            for form in [Form::Short, Form::Long] {
+                let own = place.own(form);
+                assert_eq!(place.form(own.as_bytes()), Some((form, false)));
+                let Range(from, to) = place.unshared();
+                assert_eq!(*own >= *from && *own < *to, mode != Mode::Shared);
+                assert!(remnant >= from && remnant < to);
+                let mut others = place.unpermitted().into_iter();
+                let other = others.any(|Range(from, to)| *own >= *from && *own < *to);
+                assert_eq!(other, !matches!(mode, Mode::Permit { .. }));
+            }
         }
     }
 
@@ -188,10 +220,11 @@ mod tests {
     #[case::another_directory("lock/q/a/x/00000000000000000000000000000000")]
     #[case::no_owner("lock/q/a/e/")]
     #[case::too_short("lock/q/a/e/0000")]
+    #[case::a_short_remnant("lock/q/a/r/00")]
     #[case::no_hex("lock/q/a/e/0000000000000000000000000000000g")]
     #[case::another_queue("lock/q/b/e/00000000000000000000000000000000")]
     fn what_is_no_name_of_the_locks_is_known_as_such(#[case] name: &str) {
-        assert_eq!(place("a", Mode::Exclusive).is_remnant(name.as_bytes()), None);
+        assert_eq!(place("a", Mode::Exclusive).form(name.as_bytes()), None);
     }
 
     #[rstest]

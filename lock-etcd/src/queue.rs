@@ -3,18 +3,25 @@
 use std::time::Duration;
 
 use etcd_client::proto::PbKeyValue;
-use lock_core::{Claim, Mode, Result, Room};
+use lock_core::{Claim, Mode, Owner, Result, Room};
 
+use crate::epoch::STEP;
 use crate::error::foreign;
-use crate::names::Place;
+use crate::names::{Form, Place};
+use crate::steps::Under;
 
 /// A claim, or what a release kept of one, on one key. Its value is a line of text, for people who inspect:
-/// `1 MODE TTL NUMBER ARRIVED LABEL`; the first word is the version of this format.
+/// `1 MODE TTL NUMBER ARRIVED OWNER LABEL`; the first word is the version of this format.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) name: Vec<u8>,
+    pub(crate) form: Form,
+    /// A remnant's is nobody.
+    owner: u128,
     /// The revision at which it arrived: its position in every queue.
     pub(crate) number: i64,
+    /// Which it is of the claims that arrived then, on different keys.
+    pub(crate) nth: u64,
     pub(crate) mode: Mode,
     pub(crate) remnant: bool,
     /// How long it lasts after a renewal.
@@ -22,14 +29,24 @@ pub(crate) struct Entry {
     pub(crate) lease: i64,
 }
 
-/// The value of a claim. A claim's number is its revision, which is not known yet; a remnant brings its own along.
-pub(crate) fn value(claim: &Claim, ttl: Duration, number: i64, arrived: u64) -> String {
+/// The value of a claim. Its number is its revision, which is not known yet; instead of it, which it is of those that
+/// arrive with it.
+pub(crate) fn value(claim: &Claim, ttl: Duration, nth: u64, arrived: u64) -> String {
+    line(claim, ttl, nth, arrived, &claim.owner().to_hex())
+}
+
+/// The value of a remnant, which brings its number along.
+pub(crate) fn kept(claim: &Claim, ttl: Duration, number: i64, arrived: u64, random: u128) -> String {
+    line(claim, ttl, number.unsigned_abs(), arrived, &format!("{random:032x}"))
+}
+
+fn line(claim: &Claim, ttl: Duration, number: u64, arrived: u64, owner: &str) -> String {
     let mode = match claim.mode() {
         Mode::Shared => "shared".to_owned(),
         Mode::Permit { of } => of.to_string(),
         _ => "exclusive".to_owned(),
     };
-    format!("1 {mode} {} {number} {arrived} {}", ttl.as_secs(), claim.label())
+    format!("1 {mode} {} {number} {arrived} {owner} {}", ttl.as_secs(), claim.label())
 }
 
 impl Entry {
@@ -38,8 +55,8 @@ impl Entry {
     }
 
     fn parse(stored: PbKeyValue, place: &Place) -> Option<Self> {
-        let remnant = place.is_remnant(&stored.key)?;
-        let mut words = str::from_utf8(&stored.value).ok()?.splitn(6, ' ');
+        let (form, remnant) = place.form(&stored.key)?;
+        let mut words = str::from_utf8(&stored.value).ok()?.splitn(7, ' ');
         if words.next()? != "1" || stored.lease == 0 {
             return None;
         }
@@ -49,9 +66,20 @@ impl Entry {
             of => Mode::permit_of(of.parse().ok()?).ok()?,
         };
         let ttl = Duration::from_secs(words.next()?.parse().ok()?);
-        let number = words.next()?.parse().ok()?;
-        let number = if remnant { number } else { stored.create_revision };
-        Some(Self { name: stored.key, number, mode, remnant, ttl, lease: stored.lease })
+        let nth: u64 = words.next()?.parse().ok()?;
+        let number = if remnant { i64::try_from(nth).ok()? } else { stored.create_revision };
+        if !remnant && nth >= STEP {
+            return None;
+        }
+        let _arrived: u64 = words.next()?.parse().ok()?;
+        let owner = words.next().filter(|owner| owner.len() == 32)?;
+        let owner = u128::from_str_radix(owner, 16).ok()?;
+        Some(Self { name: stored.key, form, owner, number, nth, mode, remnant, ttl, lease: stored.lease })
+    }
+
+    /// Whether this is a claim of that owner.
+    pub(crate) fn is_of(&self, owner: Owner) -> bool {
+        self.owner == u128::from_be_bytes(owner.to_bytes()) && !self.remnant
     }
 }
 
@@ -67,8 +95,19 @@ pub(crate) struct View {
 pub(crate) enum Mine {
     Here(Entry),
     Absent,
-    /// On some of its keys, with these numbers: somebody deleted it on the others, and they may be held by now.
-    Partly(Vec<(String, i64)>),
+    /// On some of its keys, with these names and numbers: somebody deleted it on the others, and they may be held by now.
+    Partly(Vec<(Vec<u8>, i64)>),
+}
+
+impl Mine {
+    /// From what there is of a claim on each of its keys.
+    pub(crate) fn from(own: Vec<Option<&Entry>>) -> Self {
+        let Some(first) = own.iter().flatten().next() else { return Self::Absent };
+        if own.iter().all(|entry| entry.is_some_and(|entry| entry.number == first.number)) {
+            return Self::Here((*first).clone());
+        }
+        Self::Partly(own.into_iter().flatten().map(|entry| (entry.name.clone(), entry.number)).collect())
+    }
 }
 
 /// What a claim has to wait for.
@@ -87,8 +126,6 @@ pub(crate) struct Wait {
     pub(crate) turn: Turn,
     /// While all of these are there, its turn does not come.
     pub(crate) behind: Vec<Vec<u8>>,
-    /// Its turn has come as soon as any of these is gone.
-    pub(crate) certain: bool,
     /// When the first claim ahead that conflicts lapses at the latest, if nobody renews it.
     pub(crate) lapse: Duration,
     /// How many permits are left, of those that are held or waited for on each key.
@@ -109,18 +146,19 @@ impl View {
         Ok(Self { queues: stored.into_iter().zip(places).map(queue).collect::<Result<_>>()? })
     }
 
-    pub(crate) fn mine(&self, places: &[Place]) -> Mine {
-        let own = self.queues.iter().zip(places);
-        let own = own.map(|(queue, place)| queue.iter().find(|entry| entry.name == place.own.as_bytes()));
-        let own: Vec<_> = own.collect();
-        let first = own.iter().flatten().next();
-        let Some(first) = first else { return Mine::Absent };
-        if own.iter().all(|entry| entry.is_some_and(|entry| entry.number == first.number)) {
-            return Mine::Here((*first).clone());
-        }
-        let parts =
-            own.iter().zip(places).filter_map(|(entry, place)| Some((place.own.clone(), (*entry)?.number)));
-        Mine::Partly(parts.collect())
+    pub(crate) fn mine(&self, owner: Owner) -> Mine {
+        let own = self.queues.iter().map(|queue| queue.iter().find(|entry| entry.is_of(owner)));
+        Mine::from(own.collect())
+    }
+
+    /// Under which names a claim can come that is not there.
+    pub(crate) fn under(&self, places: &[Place]) -> Under {
+        let taken = |(queue, place): (&Vec<Entry>, &Place)| {
+            let other = queue.iter().find(|entry| entry.name == place.own(Form::Short).as_bytes());
+            other.map_or(0, |entry| entry.number)
+        };
+        let taken: Vec<_> = self.queues.iter().zip(places).map(taken).collect();
+        if taken.iter().all(|number| *number == 0) { Under::Short } else { Under::Long(taken) }
     }
 
     /// What a claim of this mode with this number waits for; a newcomer's number is greater than all.
@@ -139,13 +177,8 @@ impl View {
             (None, Some(queue)) => (Turn::Remnants, last(queue, mode, |_| true)),
             (None, None) => (Turn::Now, Vec::new()),
         };
-        let gone = |one: &[u8]| {
-            let counts = |entry: &Entry| entry.name != one && (turn != Turn::Others || !entry.remnant);
-            queues.iter().all(|queue| fits(queue, mode, counts))
-        };
-        let certain = behind.iter().all(|one| gone(one));
         let left = queues.iter().map(|queue| left(queue, mode)).min().unwrap_or(0);
-        Wait { turn, behind, certain, lapse, left }
+        Wait { turn, behind, lapse, left }
     }
 }
 

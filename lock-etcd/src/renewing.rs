@@ -9,8 +9,8 @@ use lock_core::{Claim, Error, ErrorKind, Ownership, Result};
 
 use crate::Etcd;
 use crate::clock::Moment;
-use crate::names::Place;
-use crate::queue::Entry;
+use crate::names::{Form, Place};
+use crate::queue::{Entry, Mine};
 use crate::steps;
 
 impl Etcd {
@@ -23,36 +23,55 @@ impl Etcd {
 
     async fn try_renew(&self, claims: &[Arc<Claim>]) -> Result<Vec<Result<Ownership>>> {
         let places: Vec<_> = claims.iter().map(|claim| self.shared.names.places(claim)).collect();
-        let leases = self.leases_of(claims, &places).await?;
+        let at = claims.iter().zip(&places).map(|(claim, places)| self.at(claim, places));
+        let at = try_join_all(at).await?;
         let sent = Moment::now();
-        let renew = leases.iter().map(|lease| async {
-            match lease {
-                Some(lease) => self.link.renew(*lease).await,
+        let renew = at.iter().map(|at| async {
+            match at {
+                Some((lease, _)) => self.link.renew(*lease).await,
                 None => Ok(Duration::ZERO),
             }
         });
         let ttls = join_all(renew).await;
-        let all: Vec<Place> = places.iter().flatten().cloned().collect();
-        let own = try_join_all(all.chunks(steps::MOST).map(|some| self.own(some))).await?;
+        let named = at.iter().zip(&places).filter_map(|(at, places)| Some(((*at)?.1, places)));
+        let names: Vec<_> =
+            named.flat_map(|(form, places)| places.iter().map(move |place| (place.clone(), form))).collect();
+        let own = try_join_all(names.chunks(steps::MOST).map(|some| self.stored(some))).await?;
         let mut own = own.into_iter().flatten();
         let mut answers = Vec::with_capacity(claims.len());
-        for (((claim, places), lease), ttl) in claims.iter().zip(&places).zip(leases).zip(ttls) {
+        for (((claim, places), at), ttl) in claims.iter().zip(&places).zip(at).zip(ttls) {
+            let Some((lease, _)) = at else {
+                answers.push(Ok(Ownership::Lost));
+                continue;
+            };
             let stored: Vec<_> = own.by_ref().take(places.len()).collect();
-            answers.push(self.kept(claim, places, stored, lease, ttl, sent));
+            let kept = self.kept(claim, places, stored, lease, ttl, sent);
+            answers.push(match kept {
+                Ok(Ownership::Lost) => self.lost(claim, places).await,
+                kept => kept,
+            });
         }
         Ok(answers)
     }
 
-    /// The leases that claims have; those that this client did not take are looked up.
-    async fn leases_of(&self, claims: &[Arc<Claim>], places: &[Vec<Place>]) -> Result<Vec<Option<i64>>> {
-        let known = claims.iter().map(|claim| self.shared.leases.known(claim.owner()));
-        let mut leases: Vec<_> = known.map(|known| known.map(|known| known.lease)).collect();
-        let unknown: Vec<_> = (0..claims.len()).filter(|at| leases[*at].is_none()).collect();
-        let firsts: Vec<_> = unknown.iter().filter_map(|at| places[*at].first().cloned()).collect();
-        for (at, stored) in unknown.into_iter().zip(self.own(&firsts).await?) {
-            leases[at] = stored.map(|stored| stored.lease);
+    /// The lease of a claim, and the form of its names; looked up, if this client did not take it. `None` if it is not there.
+    async fn at(&self, claim: &Claim, places: &[Place]) -> Result<Option<(i64, Form)>> {
+        if let Some(known) = self.shared.leases.known(claim.owner()) {
+            return Ok(Some((known.lease, known.form)));
         }
-        Ok(leases)
+        Ok(match self.find(claim.owner(), places).await? {
+            Mine::Here(own) => Some((own.lease, own.form)),
+            _ => None,
+        })
+    }
+
+    /// A claim is not what it was: it is lost, unless somebody asked for it again.
+    async fn lost(&self, claim: &Claim, places: &[Place]) -> Result<Ownership> {
+        self.shared.leases.forget(claim.owner());
+        match self.find(claim.owner(), places).await? {
+            Mine::Here(_) => Err(Error::new(ErrorKind::Unavailable, "it has another lease by now")),
+            _ => Ok(Ownership::Lost),
+        }
     }
 
     /// What follows for a claim whose lease was renewed, from what was stored of it after that.
@@ -61,27 +80,19 @@ impl Etcd {
         claim: &Claim,
         places: &[Place],
         stored: Vec<Option<PbKeyValue>>,
-        lease: Option<i64>,
+        lease: i64,
         ttl: Result<Duration>,
         sent: Moment,
     ) -> Result<Ownership> {
         let owner = claim.owner();
         let all: Option<Vec<_>> = stored.into_iter().collect();
-        let Some(all) = all.filter(|all| !all.is_empty()) else {
-            self.shared.leases.forget(owner);
-            return Ok(Ownership::Lost);
-        };
+        let Some(all) = all else { return Ok(Ownership::Lost) };
         let entries = all.into_iter().zip(places).map(|(stored, place)| Entry::read(stored, place));
         let entries = entries.collect::<Result<Vec<_>>>()?;
-        let first = &entries[0];
-        if entries.iter().any(|entry| entry.number != first.number) {
-            self.shared.leases.forget(owner);
+        let Some(first) = entries.first() else { return Ok(Ownership::Lost) };
+        let same = |entry: &Entry| entry.is_of(owner) && (entry.number, entry.lease) == (first.number, lease);
+        if !entries.iter().all(same) {
             return Ok(Ownership::Lost);
-        }
-        if lease != Some(first.lease) {
-            self.shared.leases.forget(owner);
-            let message = "it was renewed by a lease that it does not have any more";
-            return Err(Error::new(ErrorKind::Unavailable, message));
         }
         match ttl? {
             Duration::ZERO => Err(Error::new(ErrorKind::Unavailable, "its lease is about to be gone")),

@@ -1,16 +1,16 @@
 //! The steps of the model as transactions.
 
 use etcd_client::proto::{PbRangeResponse, PbTxnOpResponse, PbTxnResponse};
-use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, PutOptions, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use lock_core::{Claim, Mode, Result};
 
 use crate::clock::wall_micros;
 use crate::error::foreign;
 use crate::leases::Lease;
-use crate::names::{Place, Range};
-use crate::queue::{View, value};
+use crate::names::{Form, Place, Range};
+use crate::queue::{View, kept, value};
 
-/// The most operations of one transaction, and the most comparisons.
+/// The most operations of one transaction, and the most comparisons; those of the ones within it count as well.
 pub(crate) const MOST: usize = 128;
 
 /// On which condition a claim arrives.
@@ -26,51 +26,103 @@ pub(crate) enum Way {
     IfNoOtherCameSince(i64),
 }
 
+/// Under which names a claim arrives.
+#[derive(Clone, Debug)]
+pub(crate) enum Under {
+    /// The short ones, if nobody has them.
+    Short,
+    /// The long ones. These are the numbers of those who had the short ones, or zero: if there is anybody else now, it may
+    /// be the claim itself.
+    Long(Vec<i64>),
+}
+
+impl Under {
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Self::Short => Form::Short,
+            Self::Long(_) => Form::Long,
+        }
+    }
+
+    /// What has to be so on this key for the claim to be on none of its names, and its name to be free.
+    fn absent(&self, at: usize, place: &Place) -> [Compare; 2] {
+        let taken = match self {
+            Self::Short => 0,
+            Self::Long(taken) => taken.get(at).copied().unwrap_or(0),
+        };
+        let short = Compare::create_revision(place.own(Form::Short), CompareOp::Equal, taken);
+        [short, absent(place.own(Form::Long))]
+    }
+}
+
 /// Puts a claim on all its keys, at one revision, unless it is there; then, or if the condition does not hold, only looks.
-/// Answers the epoch, and the queues, unless it arrived where it had room for certain.
+/// Answers the queues, unless it arrived where it had room for certain.
 pub(crate) fn arrive(
     claim: &Claim,
     places: &[Place],
     way: Way,
+    under: &Under,
     lease: &Lease,
-    epoch: &str,
-    raise: Option<TxnOp>,
+    nth: u64,
 ) -> Txn {
-    let mut compares = Vec::with_capacity(2 * places.len());
-    for place in places {
-        let Range(from, to) = place.queue();
-        match (way, claim.mode()) {
-            (Way::Queue, _) => compares.push(absent(&place.own)),
-            (Way::IfFree, Mode::Shared) => {
-                let Range(from, to) = place.unshared();
-                compares.push(absent(&place.own));
-                compares.push(absent(&from).with_range(to));
-            }
-            (Way::IfFree, _) => compares.push(absent(&from).with_range(to)),
-            (Way::IfNobodyCameSince(revision), Mode::Shared) => {
-                let Range(from, to) = place.unshared();
-                compares.push(absent(&place.own));
-                compares.push(came_before(from, revision).with_range(to));
-            }
-            (Way::IfNoOtherCameSince(revision), _) => {
-                compares.push(absent(&place.own));
-                for Range(from, to) in place.unpermitted() {
-                    compares.push(came_before(from, revision).with_range(to));
-                }
-            }
-            (Way::IfNobodyCameSince(revision), _) => {
-                compares.push(came_before(from, revision).with_range(to));
-            }
+    let value = value(claim, lease.ttl, nth, wall_micros());
+    let options = || Some(PutOptions::new().with_lease(lease.id));
+    let put = |place: &Place| TxnOp::put(place.own(under.form()), &*value, options());
+    let puts = || places.iter().map(put);
+    let looks = || ops(look(places, None));
+    let free = || places.iter().enumerate().flat_map(|(at, place)| under.absent(at, place));
+    let none = |Range(from, to): Range| absent(&from).with_range(to);
+    let before =
+        |Range(from, to): Range, at| Compare::mod_revision(from, CompareOp::Less, at + 1).with_range(to);
+    let queue =
+        || Txn::new().when(free().collect::<Vec<_>>()).and_then(puts().chain(looks()).collect::<Vec<_>>());
+    let (compares, then): (Vec<_>, Vec<_>) = match (way, claim.mode()) {
+        (Way::Queue, Mode::Shared) => return queue().or_else(looks()),
+        // Whoever is alone has no need of the queue, and it costs the server some time.
+        (Way::Queue, _) => {
+            let alone: Vec<_> = places.iter().map(|place| none(place.queue())).collect();
+            let queue = TxnOp::txn(queue().or_else(looks()));
+            return Txn::new().when(alone).and_then(puts().collect::<Vec<_>>()).or_else([queue]);
+        }
+        (Way::IfFree, Mode::Shared) => {
+            (places.iter().map(|place| none(place.unshared())).chain(free()).collect(), puts().collect())
+        }
+        (Way::IfFree, _) => (places.iter().map(|place| none(place.queue())).collect(), puts().collect()),
+        (Way::IfNobodyCameSince(revision), Mode::Shared) => {
+            let nobody = places.iter().map(|place| before(place.unshared(), revision));
+            (nobody.chain(free()).collect(), puts().collect())
+        }
+        (Way::IfNobodyCameSince(revision), _) => {
+            let nobody = places.iter().map(|place| before(place.queue(), revision));
+            (nobody.chain(free()).collect(), puts().collect())
+        }
+        (Way::IfNoOtherCameSince(revision), _) => {
+            let others = places.iter().flat_map(Place::unpermitted);
+            let nobody = others.map(|range| before(range, revision));
+            (nobody.chain(free()).collect(), puts().chain(looks()).collect())
+        }
+    };
+    Txn::new().when(compares).and_then(then).or_else(looks())
+}
+
+/// Whether a claim arrived, and the queues, if they were read.
+pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place]) -> Result<(bool, Option<View>)> {
+    let mut arrived = answer.succeeded;
+    let (mut read, mut further) = (Vec::new(), None);
+    for one in answer.responses.into_iter().filter_map(|one| one.response) {
+        match one {
+            PbTxnOpResponse::ResponseRange(range) => read.push(range),
+            // It was not alone, and joined the queue, or not.
+            PbTxnOpResponse::ResponseTxn(txn) => further = Some(txn),
+            _ => {}
         }
     }
-    let value = value(claim, lease.ttl, 0, wall_micros());
-    let put = |place: &Place| TxnOp::put(&*place.own, &*value, Some(PutOptions::new().with_lease(lease.id)));
-    let mut then: Vec<_> = raise.into_iter().chain([TxnOp::get(epoch, None)]).collect();
-    then.extend(places.iter().map(put));
-    if matches!(way, Way::Queue | Way::IfNoOtherCameSince(_)) {
-        then.extend(ops(look(places, None)));
+    if let Some(txn) = further {
+        arrived = txn.succeeded;
+        read = ranges(txn).collect();
     }
-    Txn::new().when(compares).and_then(then).or_else(ops(look_with_epoch(places, epoch)))
+    let view = if read.is_empty() { None } else { Some(view(read.into_iter(), places)?) };
+    Ok((arrived, view))
 }
 
 /// A name, or a range, to be read.
@@ -105,14 +157,9 @@ pub(crate) fn look(places: &[Place], number: Option<i64>) -> Vec<Get> {
     gets
 }
 
-/// Reads the epoch, and the queues.
-pub(crate) fn look_with_epoch(places: &[Place], epoch: &str) -> Vec<Get> {
-    std::iter::once(Get { name: epoch.to_owned(), options: None }).chain(look(places, None)).collect()
-}
-
-/// Reads a claim's own names.
-pub(crate) fn own(places: &[Place]) -> impl Iterator<Item = Get> {
-    places.iter().map(|place| Get { name: place.own.clone(), options: None })
+/// Reads a claim's names in one form.
+pub(crate) fn own(places: &[Place], form: Form) -> impl Iterator<Item = Get> {
+    places.iter().map(move |place| Get { name: place.own(form).to_owned(), options: None })
 }
 
 /// A transaction that reads.
@@ -132,6 +179,14 @@ pub(crate) fn ranges(answer: PbTxnResponse) -> impl Iterator<Item = PbRangeRespo
     })
 }
 
+/// The answers of the transactions within one.
+pub(crate) fn within(answer: PbTxnResponse) -> impl Iterator<Item = PbTxnResponse> {
+    answer.responses.into_iter().filter_map(|one| match one.response {
+        Some(PbTxnOpResponse::ResponseTxn(txn)) => Some(txn),
+        _ => None,
+    })
+}
+
 /// The queues that [`look`] read.
 pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Place]) -> Result<View> {
     let mut ranges: Vec<_> = ranges.map(|range| range.kvs).collect();
@@ -144,27 +199,31 @@ pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Plac
     View::read(queues.collect(), places)
 }
 
-/// Removes a claim, if it is there on all its keys; what is left of one that is not, too.
-pub(crate) fn remove(places: &[Place]) -> Txn {
-    let there = |place: &Place| Compare::create_revision(&*place.own, CompareOp::Greater, 0);
-    let there: Vec<_> = places.iter().map(there).collect();
-    Txn::new().when(there).and_then(deletes(places)).or_else(deletes(places))
+/// Removes a claim with this number.
+pub(crate) fn remove(places: &[Place], form: Form, number: i64) -> Txn {
+    Txn::new().when(there(places, form, number)).and_then(deletes(places, form))
 }
 
-/// Removes a claim with this number and leaves remnants of it, if it is there on all its keys; else reads its own names.
-pub(crate) fn keep(claim: &Claim, places: &[Place], number: i64, random: u128, lease: &Lease) -> Txn {
-    let there = |place: &Place| Compare::create_revision(&*place.own, CompareOp::Equal, number);
-    let there: Vec<_> = places.iter().map(there).collect();
-    let value = value(claim, lease.ttl, number, wall_micros());
+/// Removes a claim with this number and leaves remnants of it.
+pub(crate) fn keep(
+    claim: &Claim,
+    places: &[Place],
+    form: Form,
+    number: i64,
+    random: u128,
+    lease: &Lease,
+) -> Txn {
+    let value = kept(claim, lease.ttl, number, wall_micros(), random);
     let options = || Some(PutOptions::new().with_lease(lease.id));
     let remnant = |place: &Place| TxnOp::put(place.remnant(random), &*value, options());
-    let then: Vec<_> = deletes(places).into_iter().chain(places.iter().map(remnant)).collect();
-    Txn::new().when(there).and_then(then).or_else(ops(own(places)))
+    let then: Vec<_> = deletes(places, form).into_iter().chain(places.iter().map(remnant)).collect();
+    Txn::new().when(there(places, form, number)).and_then(then)
 }
 
 /// Removes what is left of a claim that somebody took away in part, unless it has arrived anew.
-pub(crate) fn clear(parts: &[(String, i64)]) -> Txn {
-    let there = |(name, number): &(String, i64)| Compare::create_revision(&**name, CompareOp::Equal, *number);
+pub(crate) fn clear(parts: &[(Vec<u8>, i64)]) -> Txn {
+    let there =
+        |(name, number): &(Vec<u8>, i64)| Compare::create_revision(&**name, CompareOp::Equal, *number);
     let there: Vec<_> = parts.iter().map(there).collect();
     let deletes: Vec<_> = parts.iter().map(|(name, _)| TxnOp::delete(&**name, None)).collect();
     Txn::new().when(there).and_then(deletes)
@@ -174,10 +233,11 @@ fn absent(name: &str) -> Compare {
     Compare::create_revision(name, CompareOp::Equal, 0)
 }
 
-fn came_before(name: String, revision: i64) -> Compare {
-    Compare::mod_revision(name, CompareOp::Less, revision + 1)
+fn there(places: &[Place], form: Form, number: i64) -> Vec<Compare> {
+    let there = |place: &Place| Compare::create_revision(place.own(form), CompareOp::Equal, number);
+    places.iter().map(there).collect()
 }
 
-fn deletes(places: &[Place]) -> Vec<TxnOp> {
-    places.iter().map(|place| TxnOp::delete(&*place.own, None::<DeleteOptions>)).collect()
+fn deletes(places: &[Place], form: Form) -> Vec<TxnOp> {
+    places.iter().map(|place| TxnOp::delete(place.own(form), None)).collect()
 }

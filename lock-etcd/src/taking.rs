@@ -1,24 +1,30 @@
 //! How a claim comes to be held: it arrives, or looks where it stands.
 
-use etcd_client::proto::PbTxnResponse;
+use std::sync::atomic::Ordering;
+
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
 use crate::Etcd;
 use crate::backend::whole_seconds;
 use crate::clock::Moment;
-use crate::epoch::token;
+use crate::epoch::{STEP, token};
 use crate::error::{Trouble, foreign};
+use crate::group::{Apart, Part};
+use crate::kinds::Arrived;
 use crate::leases::{Known, Lease};
 use crate::link::revision;
 use crate::names::Place;
 use crate::queue::{Entry, Mine, Turn, View, Wait};
-use crate::steps::{self, Way};
+use crate::steps::{self, Under, Way};
 
 /// Greater than every number: a newcomer's, which all are ahead of.
 const NEWCOMER: i64 = i64::MAX;
 
 /// So many permits are plenty: a permit among them does not wait for those that come at the same moment.
 const PLENTY: usize = 8;
+
+/// A permit on more keys than that waits all the same: to see who else came takes four comparisons a key.
+const FEW: usize = 16;
 
 /// What came of an attempt to arrive.
 enum Arrival {
@@ -42,31 +48,34 @@ impl Etcd {
     ) -> Result<Option<Attempt>> {
         let ranges = self.link.read(steps::look(places, Some(number))).await?;
         let view = steps::view(ranges.into_iter(), places)?;
-        self.judge(claim, places, &view, started).await
+        self.judge(claim, &view, started).await
     }
 
-    /// Joins the queue, and looks.
+    /// Joins the queue, and looks. `under` is how it can join, as far as that is known.
     pub(crate) async fn queue(
         &self,
         claim: &Claim,
         places: &[Place],
         started: Moment,
+        under: &mut Under,
     ) -> Result<Option<Attempt>> {
         let seconds = whole_seconds(claim.ttl());
         let lease = match self.spare(seconds).await? {
             Some(lease) => lease,
             None => self.link.grant(seconds).await?,
         };
-        match self.arrive(claim, places, Way::Queue, lease).await? {
-            Arrival::Arrived(_, Some(view)) | Arrival::Not(view, _) => {
-                self.judge(claim, places, &view, started).await
+        match self.arrive(claim, places, Way::Queue, under, lease).await? {
+            Arrival::Arrived(known, None) => self.grant(&known, started).await.map(Some),
+            Arrival::Arrived(_, Some(view)) => self.judge(claim, &view, started).await,
+            Arrival::Not(view, _) => {
+                *under = view.under(places);
+                self.judge(claim, &view, started).await
             }
-            Arrival::Arrived(..) => Err(foreign()),
             Arrival::Again => Ok(None),
         }
     }
 
-    /// Takes the claim if it has room, and leaves nothing if it has none. `way` is how it can be
+    /// Takes the claim if it has room, and leaves nothing if it has none. `way` and `under` are how it can be
     /// taken, if it had room when it was last looked at.
     pub(crate) async fn skip(
         &self,
@@ -74,6 +83,7 @@ impl Etcd {
         places: &[Place],
         started: Moment,
         way: &mut Option<Way>,
+        under: &mut Under,
     ) -> Result<Option<Attempt>> {
         let seconds = whole_seconds(claim.ttl());
         let (view, revision) = match (self.spare(seconds).await?, *way) {
@@ -84,7 +94,7 @@ impl Etcd {
                     Some(lease) => lease,
                     None => self.link.grant(seconds).await?,
                 };
-                match self.arrive(claim, places, way.unwrap_or(Way::IfFree), lease).await? {
+                match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
                     Arrival::Arrived(known, None) => return self.grant(&known, started).await.map(Some),
                     Arrival::Arrived(known, Some(view)) => {
                         let wait = view.wait(claim.mode(), known.number);
@@ -100,12 +110,13 @@ impl Etcd {
                 }
             }
         };
-        if !matches!(view.mine(places), Mine::Absent) {
-            return self.judge(claim, places, &view, started).await;
+        if !matches!(view.mine(claim.owner()), Mine::Absent) {
+            return self.judge(claim, &view, started).await;
         }
         let wait = view.wait(claim.mode(), NEWCOMER);
         if wait.turn == Turn::Now {
-            *way = Some(if wait.left >= PLENTY {
+            *under = view.under(places);
+            *way = Some(if wait.left >= PLENTY && places.len() <= FEW {
                 Way::IfNoOtherCameSince(revision)
             } else {
                 Way::IfNobodyCameSince(revision)
@@ -117,49 +128,57 @@ impl Etcd {
 
     /// The queues, and at which revision they stood so.
     async fn look_first(&self, places: &[Place]) -> Result<(View, i64)> {
-        let gets = steps::look_with_epoch(places, &self.shared.names.epoch());
-        self.looked(self.link.transact(steps::read(gets)).await?, places)
-    }
-
-    /// Reads the answer of a transaction that only looked.
-    fn looked(&self, answer: PbTxnResponse, places: &[Place]) -> Result<(View, i64)> {
+        let answer = self.link.transact(steps::read(steps::look(places, None))).await?;
         let revision = revision(&answer);
-        let mut ranges = steps::ranges(answer);
-        self.shared.epoch.learn(&ranges.next().ok_or_else(foreign)?, revision)?;
-        Ok((steps::view(ranges, places)?, revision))
+        Ok((steps::view(steps::ranges(answer), places)?, revision))
     }
 
-    async fn arrive(&self, claim: &Claim, places: &[Place], way: Way, lease: Lease) -> Result<Arrival> {
-        let name = self.shared.names.epoch();
-        let (reached, raise) = (self.shared.epoch.reached(), self.shared.epoch.raise(&name));
-        let txn = steps::arrive(claim, places, way, &lease, &name, raise);
-        let answer = match self.link.transact(txn).await {
-            Ok(answer) => answer,
+    async fn arrive(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        way: Way,
+        under: &Under,
+        lease: Lease,
+    ) -> Result<Arrival> {
+        // Those that gather have different ones, until there are too many to go together anyway.
+        let nth = self.shared.arrived.fetch_add(1, Ordering::Relaxed) % STEP;
+        let txn = steps::arrive(claim, places, way, under, &lease, nth);
+        let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
+        let part = Part { txn, keys: places.len(), apart };
+        let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
+            Ok(arrived) => arrived,
             Err(Trouble::NoLease) => return Ok(Arrival::Again),
             // The lease goes, too: the claim may come with it yet.
             Err(trouble) => return Err(trouble.into()),
         };
-        if !answer.succeeded {
+        let (arrived, view) = steps::arrived(answer, places)?;
+        if !arrived {
             self.shared.leases.put(lease);
-            let (view, revision) = self.looked(answer, places)?;
-            return Ok(Arrival::Not(view, revision));
+            return Ok(Arrival::Not(view.ok_or_else(foreign)?, revision));
         }
-        let number = revision(&answer);
-        let mut ranges = steps::ranges(answer);
-        let epoch = self.shared.epoch.learn(&ranges.next().ok_or_else(foreign)?, number)?;
-        if token(epoch, number)?.get() <= reached {
+        let form = under.form();
+        if token(epoch, revision, nth)?.get() <= reached {
             // With a token like this it must not be granted.
             self.shared.epoch.went_back();
-            self.link.transact(steps::remove(places)).await?;
+            self.link.transact(steps::remove(places, form, revision)).await?;
             return Ok(Arrival::Again);
         }
         let Lease { id, ttl, renewed, .. } = lease;
-        let known = Known { number, epoch: Some(epoch), lease: id, ttl, renewed, clean: true, wait: None };
-        self.shared.leases.remember(claim.owner(), known.clone());
-        let view = match way {
-            Way::Queue | Way::IfNoOtherCameSince(_) => Some(steps::view(ranges, places)?),
-            Way::IfFree | Way::IfNobodyCameSince(_) => None,
+        let (epoch, clean) = (Some(epoch), true);
+        let known = Known {
+            number: revision,
+            nth,
+            form,
+            epoch,
+            lease: id,
+            ttl,
+            renewed,
+            clean,
+            wait: None,
+            come: false,
         };
+        self.shared.leases.remember(claim.owner(), known.clone());
         Ok(Arrival::Arrived(known, view))
     }
 
@@ -179,14 +198,8 @@ impl Etcd {
     }
 
     /// What follows for a claim from the queues.
-    async fn judge(
-        &self,
-        claim: &Claim,
-        places: &[Place],
-        view: &View,
-        started: Moment,
-    ) -> Result<Option<Attempt>> {
-        match view.mine(places) {
+    async fn judge(&self, claim: &Claim, view: &View, started: Moment) -> Result<Option<Attempt>> {
+        match view.mine(claim.owner()) {
             Mine::Here(own) => {
                 let wait = view.wait(claim.mode(), own.number);
                 self.answer(claim, &own, wait, started).await
@@ -241,12 +254,12 @@ impl Etcd {
         Ok(Some(Attempt::Busy(Busy::new(lapse))))
     }
 
-    async fn grant(&self, known: &Known, started: Moment) -> Result<Attempt> {
+    pub(crate) async fn grant(&self, known: &Known, started: Moment) -> Result<Attempt> {
         let epoch = match known.epoch {
             Some(epoch) => epoch,
             None => self.link.epoch_at(known.number).await?,
         };
         let lease = known.left(started).min(known.ttl);
-        Ok(Attempt::Granted(Grant::new(token(epoch, known.number)?, lease)))
+        Ok(Attempt::Granted(Grant::new(token(epoch, known.number, known.nth)?, lease)))
     }
 }

@@ -1,9 +1,9 @@
 //! The push path: one stream of watches, on which a waiting claim watches whom it waits for, and itself.
 //!
 //! A watch tells what happens from now on, and "now" is some moment after it was asked for. So who waits looks once more
-//! when its watches are there. Whenever one of those it waits for goes, it looks again, and rings if its turn has come; or
-//! rings at once if that is certain. Watches begin now and never at an earlier revision: etcd serves those by a loop that
-//! runs ten times a second.
+//! when its watches are there. Whenever one of those it waits for goes, it looks again, and rings if its turn has come: of
+//! that look it leaves word, so that who is rung need not look once more. Watches begin now and never at an earlier
+//! revision: etcd serves those by a loop that runs ten times a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -16,12 +16,13 @@ use etcd_client::{
 };
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
-use lock_core::{Mode, Ring};
+use lock_core::{Mode, Owner, Ring};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::Shared;
 use crate::link::PATIENCE;
-use crate::names::Place;
+use crate::names::{Form, Place};
 use crate::queue::{Mine, Turn, View};
 use crate::steps;
 
@@ -36,12 +37,15 @@ pub(crate) enum Command {
 /// Somebody who waits.
 #[derive(Debug)]
 pub(crate) struct Wait {
+    pub(crate) owner: Owner,
+    /// Its own names on its first key, as far as they are known.
+    pub(crate) own: Vec<Vec<u8>>,
     pub(crate) places: Arc<[Place]>,
     pub(crate) mode: Mode,
     /// Its number, if that is known.
     pub(crate) number: Option<i64>,
-    /// Its turn has come as soon as one of those is gone for whom it waits.
-    pub(crate) certain: bool,
+    /// Where it is told that its turn has come.
+    pub(crate) shared: Arc<Shared>,
     pub(crate) rings: mpsc::Sender<Ring>,
 }
 
@@ -134,8 +138,6 @@ struct Waiter {
     again: bool,
     /// What it has been told, at least.
     told: Turn,
-    /// It was rung because that was certain, and nothing has happened since.
-    rung: bool,
 }
 
 impl Task {
@@ -169,10 +171,7 @@ impl Task {
 
     fn begin(&mut self, id: u64, wait: Wait, behind: &[Vec<u8>]) {
         let watched = HashMap::new();
-        self.waiters.insert(
-            id,
-            Waiter { wait, watched, looking: false, again: false, told: Turn::Others, rung: false },
-        );
+        self.waiters.insert(id, Waiter { wait, watched, looking: false, again: false, told: Turn::Others });
         self.aim(id, behind);
     }
 
@@ -190,16 +189,16 @@ impl Task {
     /// Watches these, and itself, and nobody else.
     fn aim(&mut self, id: u64, behind: &[Vec<u8>]) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        let own = waiter.wait.places.first().map(|place| place.own.clone().into_bytes()).unwrap_or_default();
+        let own = waiter.wait.own.clone();
         let mut missed = Vec::new();
         waiter.watched.retain(|name, (number, _)| {
-            let kept = *name == own || behind.contains(name);
+            let kept = own.contains(name) || behind.contains(name);
             if !kept {
                 missed.push(*number);
             }
             kept
         });
-        for name in behind.iter().chain([&own]) {
+        for name in behind.iter().chain(&own) {
             if !waiter.watched.contains_key(name) {
                 self.last += 1;
                 waiter.watched.insert(name.clone(), (self.last, false));
@@ -207,7 +206,7 @@ impl Task {
                 self.sending.push_back(Request::Watch {
                     number: self.last,
                     name: name.clone(),
-                    puts: *name == own,
+                    puts: own.contains(name),
                 });
             }
         }
@@ -240,25 +239,17 @@ impl Task {
 
     fn happened(&mut self, id: u64, name: &[u8], event: EventType) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        if waiter.wait.places.first().is_some_and(|place| place.own.as_bytes() == name) {
+        if waiter.wait.own.iter().any(|own| own == name) {
             // It lapsed in the queue and is told at once; or it has arrived anew.
-            waiter.wait.number = None;
-            waiter.wait.certain = false;
-            (waiter.told, waiter.rung) = (Turn::Others, false);
+            waiter.gone();
             match event {
                 EventType::Delete => waiter.ring(),
-                EventType::Put => self.look(id),
+                EventType::Put => {}
             }
-            return;
-        }
-        waiter.rung = std::mem::take(&mut waiter.wait.certain);
-        if waiter.rung {
-            waiter.ring();
+            return self.look(id);
         }
         let spent = waiter.watched.remove(name);
-        if !waiter.rung || waiter.watched.len() > 1 {
-            self.look(id);
-        }
+        self.look(id);
         if let Some((number, _)) = spent {
             self.cancel(number);
         }
@@ -284,15 +275,20 @@ impl Task {
         if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        let Mine::Here(own) = view.mine(&waiter.wait.places) else {
-            // It is not in the queue, or not any more; when it comes, its own watch tells.
-            waiter.wait.number = None;
-            return waiter.ring();
+        let Mine::Here(own) = view.mine(waiter.wait.owner) else {
+            // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
+            waiter.gone();
+            waiter.ring();
+            waiter.wait.own = own_names(&waiter.wait.places, [Form::Short, Form::Long]);
+            return self.aim(id, &[]);
         };
         waiter.wait.number = Some(own.number);
+        waiter.wait.own = own_names(&waiter.wait.places, [own.form]);
         let wait = view.wait(waiter.wait.mode, own.number);
-        waiter.wait.certain = wait.certain;
-        if wait.turn > waiter.told && !std::mem::take(&mut waiter.rung) {
+        if wait.turn == Turn::Now {
+            waiter.wait.shared.leases.come(waiter.wait.owner, &own);
+        }
+        if wait.turn > waiter.told {
             waiter.ring();
         }
         waiter.told = wait.turn;
@@ -300,7 +296,19 @@ impl Task {
     }
 }
 
+/// The names of a claim on its first key.
+pub(crate) fn own_names(places: &[Place], forms: impl IntoIterator<Item = Form>) -> Vec<Vec<u8>> {
+    let first = places.first();
+    forms.into_iter().filter_map(|form| Some(first?.own(form).into())).collect()
+}
+
 impl Waiter {
+    /// It is not where it was.
+    fn gone(&mut self) {
+        self.wait.shared.leases.gone(self.wait.owner);
+        (self.wait.number, self.told) = (None, Turn::Others);
+    }
+
     fn ring(&self) {
         // Full, there is a ring that was not heard yet; closed, nobody hears.
         let _ = self.wait.rings.try_send(Ring::new());

@@ -5,10 +5,13 @@
 mod access;
 mod cluster;
 mod counts;
+mod groups;
 mod help;
 mod leases;
+mod names;
 mod outages;
 mod poison;
 mod proxy;
 mod space;
 mod tokens;
+mod turns;

@@ -1,0 +1,89 @@
+//! Claims whose short names are the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance_tests::Server;
+use lock_core::{Attempt, Backend, Claim, Mode, Ownership};
+use lock_etcd::Etcd;
+use rstest::rstest;
+
+use crate::help::{LONG, queue, raw, renew, server, store, within};
+
+const NO: Duration = Duration::ZERO;
+
+/// So many claims that would all have one short name.
+fn namesakes<const N: usize>(keys: &[&str], mode: Mode, waits: bool) -> [Arc<Claim>; N] {
+    let one = || {
+        let claim = Claim::new(keys, mode, LONG).expect("a valid claim");
+        Arc::new(if waits { claim.queued() } else { claim })
+    };
+    let first = one();
+    let same = std::iter::repeat_with(one)
+        .filter(|other| other.owner().to_hex()[..2] == first.owner().to_hex()[..2]);
+    let all: Vec<_> = std::iter::once(first.clone()).chain(same).take(N).collect();
+    all.try_into().expect("as many")
+}
+
+async fn acquire(store: &Etcd, claim: &Claim) -> Attempt {
+    within(store.acquire(claim)).await.expect("an answer")
+}
+
+async fn clients(server: &Server) -> (Etcd, Etcd) {
+    (store(server.url()).await, store(server.url()).await)
+}
+
+#[rstest]
+#[case::one_key(&["a"])]
+#[case::two_keys(&["a", "b"])]
+#[tokio::test(flavor = "multi_thread")]
+async fn namesakes_stand_in_line_whoever_asks_for_them(#[case] keys: &[&str]) {
+    let server = server();
+    let (here, there) = clients(&server).await;
+    let [one, two, three] = namesakes(keys, Mode::Exclusive, true);
+    let Attempt::Granted(first) = acquire(&here, &one).await else { panic!("it is free") };
+    for claim in [&two, &three, &two] {
+        // Both ask for each.
+        assert!(matches!(acquire(&here, claim).await, Attempt::Busy(_)));
+        assert!(matches!(acquire(&there, claim).await, Attempt::Busy(_)));
+    }
+    assert_eq!(queue(&raw(&server).await, "a").await.len(), 3);
+    let mut rings = there.wakeups(&two).await.expect("a bell");
+    // One who has not asked for it renews it, and lets it go.
+    let far = store(server.url()).await;
+    for claim in [&one, &two] {
+        assert_eq!(renew(&far, claim).await, Ownership::held(LONG));
+    }
+    assert_eq!(far.release(&one, NO).await.expect("an answer"), Ownership::held(NO));
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    let Attempt::Granted(second) = acquire(&there, &two).await else { panic!("it is its turn") };
+    let Attempt::Granted(again) = acquire(&far, &two).await else { panic!("it holds") };
+    assert!(second.token > first.token && again.token == second.token);
+    assert_eq!(renew(&here, &one).await, Ownership::Lost);
+    assert_eq!(there.release(&two, NO).await.expect("an answer"), Ownership::held(NO));
+    assert_eq!(far.release(&three, LONG).await.expect("an answer"), Ownership::held(LONG));
+    assert_eq!(here.release(&three, NO).await.expect("an answer"), Ownership::Lost);
+}
+
+#[rstest]
+#[case::shared(Mode::Shared)]
+#[case::few_permits(Mode::permit_of(4).expect("not zero"))]
+#[case::many_permits(Mode::permit_of(40).expect("not zero"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn namesakes_hold_together(#[case] mode: Mode) {
+    let server = server();
+    let (here, there) = clients(&server).await;
+    let [one, two, three] = namesakes(&["a"], mode, false);
+    for claim in [&one, &two, &three] {
+        let Attempt::Granted(first) = acquire(&here, claim).await else { panic!("there is room") };
+        let Attempt::Granted(again) = acquire(&there, claim).await else { panic!("it holds") };
+        assert_eq!(first.token, again.token);
+    }
+    assert_eq!(queue(&raw(&server).await, "a").await.len(), 3);
+    for claim in [&one, &two, &three] {
+        assert_eq!(renew(&there, claim).await, Ownership::held(LONG));
+        assert_eq!(there.release(claim, NO).await.expect("an answer"), Ownership::held(NO));
+        assert_eq!(renew(&here, claim).await, Ownership::Lost);
+    }
+    assert!(queue(&raw(&server).await, "a").await.is_empty());
+}

@@ -1,0 +1,78 @@
+//! What a ring tells of the look before it.
+
+use std::time::Duration;
+
+use conformance_tests::Server;
+use lock_core::{Attempt, Backend, Claim, Token, Wakeups};
+use lock_etcd::Etcd;
+
+use crate::help::{LONG, SHORT, claim, queue, raw, server, store, within};
+
+const NO: Duration = Duration::ZERO;
+
+/// One who waited behind another and was rung for its turn, its bell, and a token that its own is greater than.
+async fn rung(server: &Server, ttl: Duration) -> (Etcd, Claim, Wakeups, Token) {
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let (holder, waiter) = (claim("a", LONG), claim("a", ttl));
+    let Ok(Attempt::Granted(held)) = here.acquire(&holder).await else { panic!("it is free") };
+    let Ok(Attempt::Busy(_)) = there.acquire(&waiter).await else { panic!("it is held") };
+    let mut rings = there.wakeups(&waiter).await.expect("a bell");
+    here.release(&holder, NO).await.expect("an answer");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    (there, waiter, rings, held.token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_rung_need_not_ask_but_who_asks_again_does() {
+    let mut server = server();
+    let (store, waiter, _rings, before) = rung(&server, LONG).await;
+    server.pause();
+    let Attempt::Granted(told) = within(store.acquire(&waiter)).await.expect("no request") else {
+        panic!("its turn has come")
+    };
+    server.resume();
+    assert!(told.token > before);
+    let number = queue(&raw(&server).await, "a").await[0].create_revision();
+    let name = queue(&raw(&server).await, "a").await[0].key().to_vec();
+    let Attempt::Granted(asked) = within(store.acquire(&waiter)).await.expect("an answer") else {
+        panic!("it holds")
+    };
+    assert_eq!(told.token, asked.token);
+    // It is taken away, and comes anew.
+    raw(&server).await.kv_client().delete(name, None).await.expect("it is there");
+    let Attempt::Granted(anew) = within(store.acquire(&waiter)).await.expect("an answer") else {
+        panic!("it is free")
+    };
+    assert!(anew.token > told.token);
+    assert!(queue(&raw(&server).await, "a").await[0].create_revision() > number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_was_lost_again_is_no_grant() {
+    let server = server();
+    let (store, waiter, mut rings, _) = rung(&server, LONG).await;
+    let raw = raw(&server).await;
+    let place = queue(&raw, "a").await.remove(0);
+    raw.lease_client().revoke(place.lease()).await.expect("there is such a lease");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    let Attempt::Granted(_) = within(store.acquire(&waiter)).await.expect("an answer") else {
+        panic!("it is free")
+    };
+    let anew = queue(&raw, "a").await;
+    assert!(
+        anew.len() == 1 && anew[0].create_revision() > place.create_revision(),
+        "it was not there any more"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_was_heard_of_late_is_looked_at() {
+    let server = server();
+    let (store, waiter, _rings, _) = rung(&server, SHORT * 2).await;
+    tokio::time::sleep(SHORT).await;
+    let asked = std::time::Instant::now();
+    let Attempt::Granted(grant) = within(store.acquire(&waiter)).await.expect("an answer") else {
+        panic!("its turn has come")
+    };
+    assert!(grant.lease + asked.elapsed() >= SHORT * 2, "renewed: {:?}", grant.lease);
+}
