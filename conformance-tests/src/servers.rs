@@ -112,7 +112,8 @@ impl Server {
         Self::start(software, &[way])
     }
 
-    /// A server from this machine's program, alone and with further arguments: one to kill, stop and start again.
+    /// A server from this machine's program, alone and with further arguments: one to kill, stop and start again. In them,
+    /// `{port}` stands for the port on which it is waited for.
     ///
     /// # Panics
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Server, Software, Subject};
+use conformance_tests::{Line, Proxy, Server, Software, Subject};
 use lock_core::{Backend, Result};
 use lock_etcd::Etcd;
 
@@ -28,6 +28,11 @@ impl Subject for InEtcd {
 
     async fn client(&self) -> Result<Arc<dyn Backend>> {
         Ok(Arc::new(Etcd::connect(&self.url).await?))
+    }
+
+    async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
+        let proxy = Proxy::to(&self.url).await;
+        Ok(Some((Arc::new(Etcd::connect(proxy.url()).await?), Arc::new(proxy))))
     }
 
     fn address(&self) -> Option<String> {

@@ -36,7 +36,9 @@ impl Program {
             given.map_err(|error| failed("a directory for nobody", error))?;
         }
         let port = free_port()?;
-        let arguments = (recipe.set_up)(port, directory.path(), more)
+        let more: Vec<_> = more.iter().map(|word| word.replace("{port}", &port.to_string())).collect();
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        let arguments = (recipe.set_up)(port, directory.path(), &more)
             .map_err(|reason| format!("{reason}; apt-get install {}", recipe.package))?;
         let child = spawn(recipe, &arguments, directory.path())?;
         let mut program = Self { port, recipe, arguments, child, leash: None, directory };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use conformance_tests::Proxy;
 use lock_core::{Attempt, Backend, Ownership};
 
 use crate::help::{LONG, SHORT, claim, locker, queue, queued, raw, renew, server, store, within};
@@ -98,13 +99,13 @@ async fn a_lease_is_used_again_and_lasts_as_long_as_the_claim_is_told() {
 async fn a_claim_whose_answer_got_lost_gives_its_lease_to_nobody() {
     let server = server();
     let raw = raw(&server).await;
-    let proxy = crate::proxy::Proxy::to(&server).await;
-    let store = store(&proxy.url).await;
+    let proxy = Proxy::to(server.url()).await;
+    let store = store(proxy.url()).await;
     let one = claim("a", SHORT * 10);
     store.acquire(&one).await.expect("granted");
     store.release(&one, Duration::ZERO).await.expect("an answer");
     // A spare lease is there; what comes of this request is not known.
-    proxy.freeze();
+    proxy.hold();
     let two = claim("a", SHORT * 10);
     store.acquire(&two).await.expect_err("no answer");
     let three = claim("b", SHORT * 10);

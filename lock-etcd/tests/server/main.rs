@@ -11,7 +11,7 @@ mod leases;
 mod names;
 mod outages;
 mod poison;
-mod proxy;
 mod space;
+mod tls;
 mod tokens;
 mod turns;

@@ -2,36 +2,35 @@
 
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Line, Proxy, Server};
 use etcd_client::CompactionOptions;
 use lock_core::{Backend, ErrorKind};
 use rstest::rstest;
 
 use crate::help::{LIMIT, LONG, SHORT, claim, locker, queued, raw, server, store, within};
-use crate::proxy::Proxy;
 
 #[derive(Clone, Copy)]
 enum Blow {
     Cut,
-    Freeze,
+    Silence,
 }
 
 fn strike(proxy: &Proxy, blow: Blow) {
     match blow {
         Blow::Cut => proxy.cut(),
-        Blow::Freeze => proxy.freeze(),
+        Blow::Silence => proxy.hold(),
     }
 }
 
 #[rstest]
 #[case::are_cut(Blow::Cut)]
-#[case::fall_silent(Blow::Freeze)]
+#[case::fall_silent(Blow::Silence)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_is_renewed_though_connections(#[case] blow: Blow) {
     let server = server();
-    let proxy = Proxy::to(&server).await;
+    let proxy = Proxy::to(server.url()).await;
     let ttl = SHORT * 5;
-    let locks = locker(&proxy.url).await.with_ttl(ttl);
+    let locks = locker(proxy.url()).await.with_ttl(ttl);
     let held = within(locks.lock("a").acquire()).await.expect("granted");
     for _ in 0..2 {
         // The stream of renewals is there by now, and is not any more.
@@ -47,12 +46,12 @@ async fn a_lock_is_renewed_though_connections(#[case] blow: Blow) {
 
 #[rstest]
 #[case::are_cut(Blow::Cut)]
-#[case::fall_silent(Blow::Freeze)]
+#[case::fall_silent(Blow::Silence)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_handed_the_lock_though_connections(#[case] blow: Blow) {
     let server = server();
-    let (proxy, raw) = (Proxy::to(&server).await, raw(&server).await);
-    let (one, two) = (locker(server.url()).await, locker(&proxy.url).await.with_ttl(SHORT * 3));
+    let (proxy, raw) = (Proxy::to(server.url()).await, raw(&server).await);
+    let (one, two) = (locker(server.url()).await, locker(proxy.url()).await.with_ttl(SHORT * 3));
     let held = within(one.lock("a").acquire()).await.expect("granted");
     let waiter = tokio::spawn(two.lock("a").acquire());
     queued(&raw, "a", 2).await;
@@ -67,8 +66,8 @@ async fn a_waiter_is_handed_the_lock_though_connections(#[case] blow: Blow) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_rings_that_breaks_ends() {
     let server = server();
-    let proxy = Proxy::to(&server).await;
-    let store = store(&proxy.url).await;
+    let proxy = Proxy::to(server.url()).await;
+    let store = store(proxy.url()).await;
     let [first, holder, waiter] = [(); 3].map(|()| claim("a", LONG));
     for claim in [&first, &holder, &waiter] {
         store.acquire(claim).await.expect("an answer");
