@@ -34,6 +34,14 @@ impl Url {
     pub async fn connect(&self) -> Result<Arc<dyn Backend>> {
         let failed = || self.to_string();
         match self.split() {
+            #[cfg(feature = "etcd")]
+            Some(("etcd" | "etcds", _)) => {
+                Ok(Arc::new(lock_etcd::Etcd::connect(&self.0).await.with_context(failed)?))
+            }
+            #[cfg(not(feature = "etcd"))]
+            Some((scheme @ ("etcd" | "etcds"), _)) => {
+                bail!("--backend {scheme}: is not in this program; build it with --features etcd")
+            }
             Some(("sqlite", "")) => bail!("--backend sqlite: has no path; expected sqlite:PATH"),
             Some(("sqlite", path)) => Ok(Arc::new(Sqlite::open(path).await.with_context(failed)?)),
             Some(("redis" | "rediss", _)) => {
@@ -83,6 +91,15 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[cfg(not(feature = "etcd"))]
+    #[tokio::test]
+    async fn without_etcd_the_error_names_the_feature() {
+        let error =
+            Url::from("etcds://me:secret@db.example".to_owned()).connect().await.expect_err("no etcd");
+        let said = error.to_string();
+        assert!(said.contains("--features etcd") && !said.contains("secret"), "{said}");
+    }
 
     #[rstest]
     #[case::a_path("sqlite:/tmp/a@b/locks.db", "sqlite:/tmp/a@b/locks.db")]
