@@ -13,7 +13,8 @@ use crate::clock::Moment;
 use crate::error::NAME;
 use crate::names::Form;
 use crate::steps::Under;
-use crate::wakeups::{Command, Rings, Wait, own_names};
+use crate::waiter::{Wait, own_names};
+use crate::wakeups::{Command, Rings};
 
 /// The shortest lease that etcd gives, with the heartbeats that it has by default.
 const SHORTEST: Duration = Duration::from_secs(2);

@@ -23,6 +23,7 @@ mod queue;
 mod renewing;
 mod steps;
 mod taking;
+mod waiter;
 mod wakeups;
 
 use address::Address;

@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use etcd_client::{
@@ -16,15 +15,14 @@ use etcd_client::{
 };
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
-use lock_core::{Mode, Owner, Ring};
+use lock_core::Ring;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::Shared;
 use crate::link::PATIENCE;
-use crate::names::{Form, Place};
-use crate::queue::{Mine, Turn, View};
+use crate::queue::View;
 use crate::steps;
+use crate::waiter::{Wait, Waiter};
 
 /// What the task is told.
 #[derive(Debug)]
@@ -32,21 +30,6 @@ pub(crate) enum Command {
     /// Somebody waits, for these as of its last look.
     Wait(u64, Wait, Vec<Vec<u8>>),
     Leave(u64),
-}
-
-/// Somebody who waits.
-#[derive(Debug)]
-pub(crate) struct Wait {
-    pub(crate) owner: Owner,
-    /// Its own names on its first key, as far as they are known.
-    pub(crate) own: Vec<Vec<u8>>,
-    pub(crate) places: Arc<[Place]>,
-    pub(crate) mode: Mode,
-    /// Its number, if that is known.
-    pub(crate) number: Option<i64>,
-    /// Where it is told that its turn has come.
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) rings: mpsc::Sender<Ring>,
 }
 
 /// The rings of one who waits.
@@ -128,18 +111,6 @@ enum Request {
     Cancel(i64),
 }
 
-struct Waiter {
-    wait: Wait,
-    /// What it watches, and whether the watch is there.
-    watched: HashMap<Vec<u8>, (i64, bool)>,
-    /// A look is under way.
-    looking: bool,
-    /// Something happened since it began.
-    again: bool,
-    /// What it has been told, at least.
-    told: Turn,
-}
-
 impl Task {
     async fn serve(&mut self, told: &mut mpsc::UnboundedReceiver<Command>) -> End {
         loop {
@@ -170,8 +141,7 @@ impl Task {
     }
 
     fn begin(&mut self, id: u64, wait: Wait, behind: &[Vec<u8>]) {
-        let watched = HashMap::new();
-        self.waiters.insert(id, Waiter { wait, watched, looking: false, again: false, told: Turn::Others });
+        self.waiters.insert(id, Waiter::new(wait));
         self.aim(id, behind);
     }
 
@@ -275,43 +245,8 @@ impl Task {
         if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        let Mine::Here(own) = view.mine(waiter.wait.owner) else {
-            // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
-            waiter.gone();
-            waiter.ring();
-            waiter.wait.own = own_names(&waiter.wait.places, [Form::Short, Form::Long]);
-            return self.aim(id, &[]);
-        };
-        waiter.wait.number = Some(own.number);
-        waiter.wait.own = own_names(&waiter.wait.places, [own.form]);
-        let wait = view.wait(waiter.wait.mode, own.number);
-        if wait.turn == Turn::Now {
-            waiter.wait.shared.leases.come(waiter.wait.owner, &own);
-        }
-        if wait.turn > waiter.told {
-            waiter.ring();
-        }
-        waiter.told = wait.turn;
-        self.aim(id, &wait.behind);
-    }
-}
-
-/// The names of a claim on its first key.
-pub(crate) fn own_names(places: &[Place], forms: impl IntoIterator<Item = Form>) -> Vec<Vec<u8>> {
-    let first = places.first();
-    forms.into_iter().filter_map(|form| Some(first?.own(form).into())).collect()
-}
-
-impl Waiter {
-    /// It is not where it was.
-    fn gone(&mut self) {
-        self.wait.shared.leases.gone(self.wait.owner);
-        (self.wait.number, self.told) = (None, Turn::Others);
-    }
-
-    fn ring(&self) {
-        // Full, there is a ring that was not heard yet; closed, nobody hears.
-        let _ = self.wait.rings.try_send(Ring::new());
+        let behind = waiter.saw(view);
+        self.aim(id, &behind);
     }
 }
 
