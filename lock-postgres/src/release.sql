@@ -1,4 +1,5 @@
--- Removes what is left of a claim; false, and nothing, if a transaction has pinned some of it.
+-- Removes what is left of a claim that has lapsed or lacks a row; false, and nothing, if a transaction has pinned some of it.
+-- One that is whole and alive was pinned a moment ago: it is no more than that, and stays.
 CREATE FUNCTION {remove}(own bytea) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     rows_ bigint;
@@ -6,9 +7,12 @@ BEGIN
     -- Whoever renews or removes them has them for a moment. A pin is not waited for: it does not exclude this lock.
     PERFORM FROM {claims} WHERE owner = own FOR NO KEY UPDATE;
     GET DIAGNOSTICS rows_ = ROW_COUNT;
-    WITH locked AS MATERIALIZED (SELECT key, number FROM {claims} WHERE owner = own FOR UPDATE SKIP LOCKED)
+    WITH locked AS MATERIALIZED (
+        SELECT key, number, parts, expires > clock_timestamp() AS live FROM {claims} WHERE owner = own FOR UPDATE SKIP LOCKED
+    )
     DELETE FROM {claims} AS c USING locked
-    WHERE c.key = locked.key AND c.number = locked.number AND rows_ = (SELECT count(*) FROM locked);
+    WHERE c.key = locked.key AND c.number = locked.number AND rows_ = (SELECT count(*) FROM locked)
+        AND NOT (SELECT count(*) = max(parts) AND bool_and(live) FROM locked);
     RETURN FOUND OR rows_ = 0;
 END $$;
 

@@ -7,7 +7,7 @@ use lock_core::{Attempt, Backend, ErrorKind, Ownership};
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::help::{LONG, claim, database, number, raw, run, store, within};
+use crate::help::{LONG, becomes, claim, database, number, raw, run, store, within};
 
 /// A transaction that has locked all rows of a key.
 async fn pin(url: &str, key: &str, how: &str) -> PgConnection {
@@ -75,6 +75,42 @@ async fn a_pin_stops_no_other_release_of_its_batch() {
     end(transaction).await;
     assert!(matches!(within(one.release(&claims[7], Duration::ZERO)).await, Ok(Ownership::Held { .. })));
     assert_eq!(number(&url, "SELECT count(*) FROM locks.claims").await, 0);
+}
+
+/// The release has seen the pin, and then meets the claim without it: a trigger holds it up at another claim of its batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_that_ends_while_its_claim_is_released_makes_no_loss_of_it() {
+    let url = database().await;
+    let one = store(&url).await;
+    let claims = ["free", "pinned"].map(|key| claim(key, LONG));
+    for claim in &claims {
+        assert!(matches!(within(one.acquire(claim)).await, Ok(Attempt::Granted(_))));
+    }
+    let holds_up = "
+        CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(1); RETURN OLD; END';
+        CREATE TRIGGER hold_up BEFORE DELETE ON locks.claims FOR EACH ROW
+            WHEN (OLD.key = convert_to('free', 'UTF8')) EXECUTE FUNCTION hold_up()";
+    run(&url, holds_up).await;
+    let mut gate = raw(&url).await;
+    within(gate.execute("BEGIN; SELECT pg_advisory_xact_lock(1)")).await.expect("free");
+    let transaction = pin(&url, "pinned", "KEY SHARE").await;
+
+    let [free, pinned] = claims.each_ref().map(|claim| claim.owner().to_bytes().to_vec());
+    let mut releasing = raw(&url).await;
+    let release = tokio::spawn(async move {
+        let sql = "SELECT locks.claims_release($1, '{0, 0}', '{NULL, NULL}', ARRAY['free'::bytea, 'pinned'])";
+        let answers: Vec<i32> =
+            sqlx::query_scalar(sql).bind([free, pinned]).fetch_one(&mut releasing).await.expect("answers");
+        answers
+    });
+    let held_up = "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database
+        WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    becomes(&url, held_up, 1).await;
+    end(transaction).await;
+    end(gate).await;
+    assert_eq!(within(release).await.expect("no panic"), [1, -1], "it was there, and not lost");
+    assert!(matches!(within(one.release(&claims[1], Duration::ZERO)).await, Ok(Ownership::Held { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
