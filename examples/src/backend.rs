@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use lock_core::Backend;
+use lock_postgres::Postgres;
 use lock_redis::Redis;
 use lock_sqlite::Sqlite;
 
 /// The stores that are known here.
-pub const KNOWN: &str = "sqlite:PATH, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS";
+pub const KNOWN: &str = "sqlite:PATH, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, \
+    or postgres://[USER:PASSWORD@]HOST[:PORT][/DATABASE][#SCHEMA]";
 
-/// The URL of a store. It may have a password: what is printed of it stops at the host.
+/// The URL of a store. It may have a password: what is printed of it stops at the host, and goes on with the schema.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(String);
 
@@ -47,9 +49,52 @@ impl Url {
             Some(("redis" | "rediss", _)) => {
                 Ok(Arc::new(Redis::connect(&self.0).await.with_context(failed)?))
             }
+            Some(("postgres" | "postgresql", _)) => Ok(Arc::new(self.postgres().await?)),
             Some((scheme, _)) => bail!("--backend {scheme}: is not a store known here; expected {KNOWN}"),
             None => bail!("--backend has no scheme; expected {KNOWN}"),
         }
+    }
+
+    /// Connects to a PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// One line: it is none, or cannot be reached. It repeats no password.
+    pub async fn postgres(&self) -> Result<Postgres> {
+        let options = lock_postgres::Options::default();
+        let options = self.schema().map_or(options.clone(), |schema| options.schema(schema));
+        options.connect(self.server()).await.with_context(|| self.to_string())
+    }
+
+    /// Whether it is that of a PostgreSQL, which can keep other things than locks.
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres://") || self.0.starts_with("postgresql://")
+    }
+
+    /// The schema of a PostgreSQL, if one is named.
+    pub fn schema(&self) -> Option<&str> {
+        // What has other characters may be part of a password.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let named = |schema: &str| !schema.is_empty() && schema.len() < 64 && schema.chars().all(plain);
+        let (_, schema) = self.0.rsplit_once('#').filter(|_| self.is_postgres())?;
+        named(schema).then_some(schema)
+    }
+
+    /// The same place in another schema.
+    #[must_use]
+    pub fn in_schema(&self, schema: &str) -> Self {
+        Self(format!("{}#{schema}", self.server()))
+    }
+
+    /// All but the schema: who has this in common is in one database.
+    pub fn server(&self) -> &str {
+        let end = self.schema().map_or(self.0.len(), |schema| self.0.len() - schema.len() - 1);
+        &self.0[..end]
+    }
+
+    /// The word before the first colon, if it is one.
+    pub fn scheme(&self) -> Option<&str> {
+        self.split().map(|(scheme, _)| scheme)
     }
 
     /// The scheme and the rest. What stands before a colon and is no scheme may be part of a password.
@@ -73,7 +118,8 @@ impl fmt::Display for Url {
                 // Of all that stands before the last @, nothing: a password may have any character.
                 let host = rest.rsplit('@').next().unwrap_or_default();
                 let host = host.strip_prefix("//").or((host != rest).then_some(host)).unwrap_or_default();
-                write!(f, "{scheme}://{}", host.split(['/', '?', '#']).next().unwrap_or_default())
+                write!(f, "{scheme}://{}", host.split(['/', '?', '#']).next().unwrap_or_default())?;
+                self.schema().map_or(Ok(()), |schema| write!(f, "#{schema}"))
             }
             None => f.write_str("…"),
         }
@@ -106,6 +152,8 @@ mod tests {
     #[case::a_host("redis://db.example:6380", "redis://db.example:6380")]
     #[case::a_password("rediss://me:secret@db.example/3", "rediss://db.example")]
     #[case::a_password_that_is_not_escaped("redis://me:se/cret@s?ecret@db.example/3", "redis://db.example")]
+    #[case::a_schema("postgres://me:secret@db.example/d?sslmode=require#mine", "postgres://db.example#mine")]
+    #[case::a_password_that_looks_like_one("postgres://me:se#cret@db.example/d", "postgres://db.example")]
     #[case::an_option("redis://db.example?password=secret", "redis://db.example")]
     #[case::no_host("redis:secret", "redis://")]
     #[case::no_scheme("secret", "…")]

@@ -1,21 +1,23 @@
 //! What all workflows are asked in the same words.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use humantime::{format_duration, parse_duration};
-use lock_core::Locker;
-use tempfile::TempDir;
+use lock_core::{Backend, Guard, Locker};
+use lock_postgres::Postgres;
 
 use crate::backend::{KNOWN, Url};
+use crate::data::Proof;
+use crate::place::{Home, Place};
 
 /// Options that every workflow has.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Where the locks live; without it, in a file beside the data.
-    #[arg(long, value_name = "URL", help = format!("Where the locks live: {KNOWN} [default: a file beside the data]"))]
+    /// Where the locks live; without it, beside the data.
+    #[arg(long, value_name = "URL", help = format!("Where the locks live: {KNOWN} [default: beside the data]"))]
     pub backend: Option<Url>,
     /// Run the same workers bare, and see the damage
     #[arg(long)]
@@ -23,45 +25,58 @@ pub struct Options {
     /// How long a lock outlives a worker that died
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub ttl: Duration,
-    /// Keep the data in this directory [default: a temporary one, removed at the end]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Where the data is kept; without it, in a temporary place: where the locks are if that is a PostgreSQL.
+    #[arg(long, value_name = "PLACE", help = format!("Keep the data in {} [default: in a temporary place, \
+        removed at the end: in the PostgreSQL that the locks are in, or in a directory]", Place::KNOWN))]
+    pub data: Option<Place>,
 }
 
 impl Options {
-    /// Makes the directory that the data is in, if it is not there, and makes sure of the store.
+    /// Makes the place that the data is in, and makes sure of the store of the locks.
     ///
     /// # Errors
     ///
-    /// The store's, or the ttl is none: the directory was not made, unless the locks were to be in it. Or it cannot be
-    /// made.
+    /// The store's, or the ttl is none: nothing was made, but for a directory where the locks were to be in it. Or the
+    /// place cannot be made.
     pub async fn home(&self) -> Result<Home> {
-        if let Some(url) = &self.backend {
+        let server = self.backend.as_ref().filter(|url| url.is_postgres());
+        // Locks that are to be in what is made cannot be tried before.
+        let (first, inside) = match (&self.data, &self.backend) {
+            (None, Some(url)) if server.is_none() => (Some(url), false),
+            (Some(place), Some(url)) if !place.shares(url) => (Some(url), false),
+            _ => (None, true),
+        };
+        if let Some(url) = first {
             self.probe(url).await?;
         }
         let home = match &self.data {
-            None => Home::Temporary(
-                TempDir::with_prefix("lock-examples-").context("cannot make a temporary directory")?,
-            ),
-            Some(path) => {
-                std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-                Home::Kept(path.clone())
-            }
+            Some(place) => Home::kept(place.clone()).await?,
+            None => Home::temporary(server).await?,
         };
-        if self.backend.is_none() {
-            self.probe(&self.url(home.path())).await?;
+        if inside && let Err(error) = self.probe(&self.url(home.place())).await {
+            // What went wrong first is what has to be said.
+            let _ = home.undo().await;
+            return Err(error);
         }
         Ok(home)
     }
 
-    /// The URL of the store.
-    pub fn url(&self, home: &Path) -> Url {
-        self.backend.clone().unwrap_or_else(|| Url::sqlite(&home.join("locks.db")))
+    /// The URL of the store: beside the data, unless another one was given.
+    pub fn url(&self, place: &Place) -> Url {
+        match &self.backend {
+            // In the same database, in the schema of the data: what is removed with it leaves nothing behind.
+            Some(url) if place.shares(url) && url.schema().is_none() => place.locks(),
+            Some(url) => url.clone(),
+            None => place.locks(),
+        }
     }
 
     /// Takes a lock and gives it back, so that what is wrong with the store is known before anything is begun.
     async fn probe(&self, url: &Url) -> Result<()> {
-        let Some(locks) = self.locker(url, "probe").await? else { return Ok(()) };
+        if self.no_locks {
+            return Ok(());
+        }
+        let locks = self.locker(url.connect().await?, "probe");
         // Skipping, what is wrong is said at once, and not after having been tried again for a while.
         match locks.lock("probe").shared().try_acquire().await? {
             Some(guard) => Ok(guard.release().await?),
@@ -74,21 +89,25 @@ impl Options {
     /// # Errors
     ///
     /// The store's.
-    pub async fn locks(&self, home: &Path, label: &str) -> Result<Option<Locker>> {
-        self.locker(&self.url(home), label).await
+    pub async fn locks(&self, place: &Place, label: &str) -> Result<Option<Locks>> {
+        let url = self.url(place);
+        if self.no_locks {
+            Ok(None)
+        } else if place.shares(&url) {
+            let store = url.postgres().await?;
+            Ok(Some(Locks { keys: self.locker(Arc::new(store.clone()), label), beside: Some(store) }))
+        } else {
+            Ok(Some(Locks { keys: self.locker(url.connect().await?, label), beside: None }))
+        }
     }
 
-    async fn locker(&self, url: &Url, label: &str) -> Result<Option<Locker>> {
-        if self.no_locks {
-            return Ok(None);
-        }
-        let backend = url.connect().await?;
-        Ok(Some(Locker::new(backend).with_ttl(self.ttl).with_label(label)))
+    fn locker(&self, backend: Arc<dyn Backend>, label: &str) -> Locker {
+        Locker::new(backend).with_ttl(self.ttl).with_label(label)
     }
 
     /// What passes them on to a worker.
-    pub fn to_args(&self, home: &Path) -> Vec<String> {
-        let (data, url) = (home.display().to_string(), self.url(home));
+    pub fn to_args(&self, place: &Place) -> Vec<String> {
+        let (data, url) = (place.as_arg(), self.url(place));
         let mut args = ["--data", &data, "--backend", url.as_arg()].map(String::from).to_vec();
         args.extend(["--ttl".to_owned(), format_duration(self.ttl).to_string()]);
         args.extend(self.no_locks.then(|| "--no-locks".to_owned()));
@@ -96,21 +115,21 @@ impl Options {
     }
 }
 
-/// The directory that a run's data is in.
-#[derive(Debug)]
-pub enum Home {
-    /// Removed at the end.
-    Temporary(TempDir),
-    /// Somebody's own.
-    Kept(PathBuf),
+/// The store of the locks.
+#[derive(Clone, Debug)]
+pub struct Locks {
+    /// Locks by key.
+    pub keys: Locker,
+    /// The same, where the data is in the same database: so that a transaction can see whether a lock is held.
+    pub beside: Option<Postgres>,
 }
 
-impl Home {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(dir) => dir.path(),
-            Self::Kept(path) => path,
+impl Locks {
+    /// What a transaction is shown by whoever holds a lock on a resource, whose key it is called by.
+    pub fn proof<'a>(&'a self, guard: &'a Guard, resource: &'a str, key: &str) -> Proof<'a> {
+        match &self.beside {
+            Some(store) => Proof::Held(store, guard),
+            None => Proof::Token(resource, guard.token_of(key).unwrap_or(guard.token())),
         }
     }
 }

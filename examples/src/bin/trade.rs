@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use examples::options::Options;
+use examples::place::Place;
 use examples::trade::books::Books;
 use examples::trade::check::{Offence, check};
 use examples::trade::duty::{Role, Share, work};
@@ -35,7 +36,8 @@ const SHOWN: usize = 3;
 /// and makes the exit code 1. With --no-locks the same workers run bare: see what they do to the books.
 ///
 /// Books are drawn a name when they are made, and their locks are named after it, as books-1f2e3d4c/bot/bot-4: runs that
-/// share a store do not get in each other's way, because a bot of other books is another bot.
+/// share a store do not get in each other's way, because a bot of other books is another bot. With --backend postgres://… the
+/// books are in PostgreSQL, too: a position is locked by its row, and a bot's trade is committed only while its lock is held.
 #[derive(Parser, Debug)]
 #[command(name = "trade", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -49,9 +51,9 @@ struct Cli {
 enum Command {
     /// Looks for damage in books that were kept with --data, and names every offender
     Check {
-        /// The directory that was given to the run
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        /// The place that was given to the run
+        #[arg(long, value_name = "PLACE")]
+        data: Place,
     },
     /// One of the processes of a run
     #[command(hide = true)]
@@ -116,6 +118,9 @@ struct Worker {
     /// What the exchange does wrong with this worker's first trade
     #[arg(long)]
     fault: Option<Fault>,
+    /// The file that an exchange that stalls waits for
+    #[arg(long, default_value = "answer")]
+    answer: PathBuf,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -158,8 +163,8 @@ async fn start(asked: Run) -> Result<ExitCode> {
     Ok(verdict(offences, &outcome.casualties))
 }
 
-async fn inspect(data: PathBuf) -> Result<ExitCode> {
-    let books = Books::open(&data)?;
+async fn inspect(data: Place) -> Result<ExitCode> {
+    let books = Books::open(&data, Duration::MAX).await?;
     let orders = books.orders().await?;
     let findings = check(&books, &orders).await?;
     say(&format!("{} orders, {} trades", table::grouped(orders.len()), table::grouped(findings.trades)));
@@ -181,17 +186,17 @@ fn verdict(offences: &[Offence], casualties: &[String]) -> ExitCode {
 
 /// A worker process: does its share and ends.
 async fn serve(worker: Worker) -> Result<ExitCode> {
-    let Worker { role, name, seats, of, fault, options, pace } = worker;
+    let Worker { role, name, seats, of, fault, answer, options, pace } = worker;
     logging::start(if options.no_locks { "error" } else { "warn" });
     let data = options.data.clone().context("a worker needs --data")?;
-    let books = Books::open(&data)?;
+    let books = Books::open(&data, options.ttl).await?;
     let lanes = Share { seats, of }.lanes(role, books.orders().await?);
     let locks = options.locks(&data, &name).await?;
-    let exchange = Arc::new(Exchange::new(pace.latency, fault, &data));
+    let exchange = Arc::new(Exchange::new(pace.latency, fault, answer));
     let desk = Desk { locks: locks.clone(), books, exchange, patience: pace.patience, worker: name };
     let outcome = workers::serve(work(&desk, role, lanes, pace.at_once)).await;
     if let Some(locks) = locks {
-        locks.close().await;
+        locks.keys.close().await;
     }
     outcome.map(|()| ExitCode::SUCCESS)
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use anyhow::Result;
-use rusqlite::Connection;
 
+use crate::data::{Row, Tx};
 use crate::trade::books::{self, Books};
 use crate::trade::orders::Order;
 use crate::trade::position::Position;
@@ -94,24 +94,20 @@ impl Findings {
 /// The database's.
 pub async fn check(books: &Books, orders: &[Order]) -> Result<Findings> {
     let orders: HashMap<_, _> = orders.iter().map(|order| (order.id.clone(), order.clone())).collect();
-    books
-        .call(move |db| {
-            let trades = trades(db)?;
-            let mut offences = trades_of_orders(&orders, &trades);
-            offences.extend(duplicates(db)?);
-            offences.extend(positions(db, &orders, &trades)?);
-            offences.extend(cooldowns(db)?);
-            Ok::<_, rusqlite::Error>(Findings { trades: trades.len(), offences })
-        })
-        .await
+    let mut tx = books.snapshot().await?;
+    let trades = trades(&mut tx).await?;
+    let mut offences = trades_of_orders(&orders, &trades);
+    offences.extend(duplicates(&mut tx).await?);
+    offences.extend(positions(&mut tx, &orders, &trades).await?);
+    offences.extend(cooldowns(&mut tx).await?);
+    tx.commit().await?;
+    Ok(Findings { trades: trades.len(), offences })
 }
 
 /// The orders that have been recorded, first to last, as the trades tell them.
-fn trades(db: &Connection) -> rusqlite::Result<Vec<Order>> {
-    let mut all = db.prepare(
-        "SELECT order_id, exchange, symbol, side, quantity, price, nullif(account, '') FROM trades ORDER BY id",
-    )?;
-    all.query_map([], books::order)?.collect()
+async fn trades(tx: &mut Tx) -> Result<Vec<Order>> {
+    let all = "SELECT order_id, exchange, symbol, side, quantity, price, nullif(account, '') FROM trades ORDER BY id";
+    tx.rows(all, []).await?.iter().map(books::order).collect()
 }
 
 /// Every order has one trade, and the trade says what the order says.
@@ -135,32 +131,25 @@ fn trades_of_orders(orders: &HashMap<String, Order>, trades: &[Order]) -> Vec<Of
     offences
 }
 
-fn duplicates(db: &Connection) -> rusqlite::Result<Vec<Offence>> {
-    let mut all =
-        db.prepare("SELECT order_id, worker FROM refusals WHERE why = 'duplicate' ORDER BY rowid")?;
-    all.query_map([], |row| Ok(Offence::Duplicate { order: row.get(0)?, worker: row.get(1)? }))?.collect()
+async fn duplicates(tx: &mut Tx) -> Result<Vec<Offence>> {
+    let all = "SELECT order_id, worker FROM refusals WHERE why = 'duplicate' ORDER BY id";
+    let offence = |row: &Row| Ok(Offence::Duplicate { order: row.text(0)?, worker: row.text(1)? });
+    tx.rows(all, []).await?.iter().map(offence).collect()
 }
 
 /// Adds the fills up again, as the orders tell them, one after the other as they were recorded.
-fn positions(
-    db: &Connection,
-    orders: &HashMap<String, Order>,
-    trades: &[Order],
-) -> rusqlite::Result<Vec<Offence>> {
+async fn positions(tx: &mut Tx, orders: &HashMap<String, Order>, trades: &[Order]) -> Result<Vec<Offence>> {
     let mut expected: BTreeMap<String, Position> = BTreeMap::new();
     for order in trades.iter().filter_map(|trade| orders.get(&trade.id)) {
         let position = expected.entry(name(order.account(), &order.exchange, &order.symbol)).or_default();
         *position = position.after(order).unwrap_or(*position);
     }
-    let mut all =
-        db.prepare("SELECT quantity, average_price, fills, account, exchange, symbol FROM positions")?;
-    let stored = all.query_map([], |row| {
-        let (account, exchange, symbol): (String, String, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
-        Ok((name(&account, &exchange, &symbol), books::position(row)?))
-    })?;
-    let mut stored: BTreeMap<_, _> = stored.collect::<rusqlite::Result<_>>()?;
-    for name in stored.keys() {
+    let all = "SELECT quantity, average_price, fills, account, exchange, symbol FROM positions";
+    let mut stored = BTreeMap::new();
+    for row in tx.rows(all, []).await? {
+        let name = name(&row.text(3)?, &row.text(4)?, &row.text(5)?);
         expected.entry(name.clone()).or_default();
+        stored.insert(name, books::position(&row)?);
     }
     let differs = |(name, expected): (String, Position)| {
         let stored = stored.remove(&name).unwrap_or_default();
@@ -170,18 +159,17 @@ fn positions(
 }
 
 /// No bot trades sooner after its last fill, or its creation, than its cooldown allows.
-fn cooldowns(db: &Connection) -> rusqlite::Result<Vec<Offence>> {
-    let mut all = db.prepare(include_str!("cooldown.sql"))?;
-    let offence = |row: &rusqlite::Row<'_>| {
+async fn cooldowns(tx: &mut Tx) -> Result<Vec<Offence>> {
+    let offence = |row: &Row| {
         Ok(Offence::Cooldown {
-            bot: row.get(0)?,
-            earlier: row.get(1)?,
-            later: row.get(2)?,
-            apart: row.get(3)?,
-            cooldown: row.get(4)?,
+            bot: row.text(0)?,
+            earlier: row.text_if_any(1)?,
+            later: row.text(2)?,
+            apart: row.number(3)?,
+            cooldown: row.number(4)?,
         })
     };
-    all.query_map([], offence)?.collect()
+    tx.rows(include_str!("cooldown.sql"), []).await?.iter().map(offence).collect()
 }
 
 fn name(account: &str, exchange: &str, symbol: &str) -> String {

@@ -8,6 +8,6 @@ FROM (
            trades.filled_at - coalesce(lag(trades.filled_at) OVER turns, bots.created_at) AS apart
     FROM trades JOIN bots ON bots.id = trades.account
     WINDOW turns AS (PARTITION BY bots.id ORDER BY trades.filled_at, trades.id)
-)
+) AS gaps
 WHERE apart < cooldown
 ORDER BY bot, later

@@ -1,10 +1,9 @@
-//! A trade about to be written, and the one transaction that writes it.
+//! A trade about to be written, and what one transaction does to write it.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lock_core::Token;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use crate::trade::books::passes;
+use crate::data::Tx;
 use crate::trade::orders::Order;
 use crate::trade::position::Position;
 
@@ -15,7 +14,7 @@ pub enum Written {
     Recorded,
     /// The order has a trade already: the database refused a second, and nothing was changed.
     Duplicate,
-    /// The fence has seen a higher token: whoever brought this one lost its lock, and nothing was changed.
+    /// The lock had been lost: the database refused its proof, and nothing was changed.
     Stale,
 }
 
@@ -28,100 +27,54 @@ pub struct Entry {
     pub position: Position,
     /// Who records it.
     pub worker: String,
-    /// The fencing token of the lock it is recorded under, if there is one.
-    pub token: Option<Token>,
 }
 
 impl Entry {
-    /// Writes the trade and its position, or takes note that it was refused.
-    pub(crate) fn write(&self, db: &mut Connection) -> Result<Written> {
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = write(&tx, self)?;
-        match written {
-            Written::Recorded => tx.commit()?,
-            Written::Duplicate | Written::Stale => {
-                tx.rollback()?;
-                refuse(db, self, written)?;
-            }
+    /// Writes the trade and its position in a transaction that was begun, if one was.
+    pub(crate) async fn write(&self, tx: Option<Tx>, token: Option<Token>) -> Result<Written> {
+        let Some(mut tx) = tx else { return Ok(Written::Stale) };
+        let Some(filled_at) = self.insert_trade(&mut tx, token).await? else {
+            return Ok(Written::Duplicate);
+        };
+        let moved = "UPDATE positions SET quantity = $2, average_price = $3, fills = $4 WHERE id = $1";
+        let to = self.position;
+        let figures = [to.quantity.units(), to.average_price.units(), to.fills.into()].map(Into::into);
+        tx.rows(moved, [self.order.position().as_str().into()].into_iter().chain(figures)).await?;
+        if let Some(bot) = &self.order.bot {
+            let traded = "UPDATE bots SET last_fill_at = $2 WHERE id = $1";
+            tx.rows(traded, [bot.as_str().into(), filled_at.into()]).await?;
         }
-        Ok(written)
+        tx.commit().await?;
+        Ok(Written::Recorded)
     }
-}
 
-/// What one transaction does to record a trade.
-fn write(tx: &Transaction<'_>, entry: &Entry) -> Result<Written> {
-    let order = &entry.order;
-    if let Some(token) = entry.token
-        && !passes(tx, &order.resource(), token)?
-    {
-        return Ok(Written::Stale);
+    /// When the trade was recorded; `None` if the order had one.
+    async fn insert_trade(&self, tx: &mut Tx, token: Option<Token>) -> Result<Option<i64>> {
+        let Order { id, exchange, symbol, side, quantity, price, .. } = &self.order;
+        let token = token.map(|token| i64::try_from(token.get())).transpose().context("a token")?;
+        let sql = "
+            INSERT INTO trades (order_id, account, exchange, symbol, side, quantity, price, worker, token)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (order_id) DO NOTHING RETURNING filled_at";
+        let values = [
+            id.as_str().into(),
+            self.order.account().into(),
+            exchange.as_str().into(),
+            symbol.as_str().into(),
+            side.to_string().as_str().into(),
+            quantity.units().into(),
+            price.units().into(),
+            self.worker.as_str().into(),
+            token.into(),
+        ];
+        tx.rows(sql, values).await?.first().map(|row| row.number(0)).transpose()
     }
-    let token = entry.token.map(|token| i64::try_from(token.get()).expect("the fence has let it pass"));
-    let Some(filled_at) = insert_trade(tx, order, &entry.worker, token)? else {
-        return Ok(Written::Duplicate);
-    };
-    move_position(tx, order, entry.position)?;
-    if let Some(bot) = &order.bot {
-        tx.prepare_cached("UPDATE bots SET last_fill_at = ?2 WHERE id = ?1")?
-            .execute(params![bot, filled_at])?;
+
+    /// Takes note of a trade that was refused.
+    pub(crate) async fn refused(&self, mut tx: Tx, written: Written) -> Result<()> {
+        let why = if written == Written::Duplicate { "duplicate" } else { "stale" };
+        let sql = "INSERT INTO refusals (worker, order_id, why) VALUES ($1, $2, $3)";
+        tx.rows(sql, [self.worker.as_str().into(), self.order.id.as_str().into(), why.into()]).await?;
+        tx.commit().await
     }
-    Ok(Written::Recorded)
-}
-
-/// When the trade was recorded; `None` if the order had one.
-fn insert_trade(
-    tx: &Connection,
-    order: &Order,
-    worker: &str,
-    token: Option<i64>,
-) -> rusqlite::Result<Option<i64>> {
-    tx.prepare_cached(
-        "INSERT INTO trades (order_id, account, exchange, symbol, side, quantity, price, filled_at, worker, token)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, CAST(unixepoch('subsec') * 1000 AS INTEGER), ?8, ?9)
-         ON CONFLICT (order_id) DO NOTHING RETURNING filled_at",
-    )?
-    .query_row(
-        params![
-            order.id,
-            order.account(),
-            order.exchange,
-            order.symbol,
-            order.side.to_string(),
-            order.quantity.units(),
-            order.price.units(),
-            worker,
-            token
-        ],
-        |row| row.get(0),
-    )
-    .optional()
-}
-
-fn move_position(tx: &Connection, order: &Order, to: Position) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO positions (account, exchange, symbol, quantity, average_price, fills)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (account, exchange, symbol) DO UPDATE
-         SET quantity = excluded.quantity, average_price = excluded.average_price, fills = excluded.fills",
-    )?
-    .execute(params![
-        order.account(),
-        order.exchange,
-        order.symbol,
-        to.quantity.units(),
-        to.average_price.units(),
-        to.fills
-    ])
-    .map(drop)
-}
-
-/// Takes note of a trade that was refused.
-fn refuse(db: &Connection, entry: &Entry, written: Written) -> rusqlite::Result<()> {
-    let why = if written == Written::Duplicate { "duplicate" } else { "stale token" };
-    db.prepare_cached(
-        "INSERT INTO refusals (at, worker, order_id, why)
-         VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), ?1, ?2, ?3)",
-    )?
-    .execute(params![entry.worker, entry.order.id, why])
-    .map(drop)
 }

@@ -1,6 +1,6 @@
 //! The exchange, as far as the example needs one: it confirms what was traded, and takes its time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub enum Fault {
     Panic,
     /// The exchange does not answer.
     Hang,
-    /// The code that calls it blocks its thread until there is a file `answer` beside the books.
+    /// The code that calls it blocks its thread until there is a certain file.
     Stall,
 }
 
@@ -34,9 +34,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// An exchange that takes `latency` to answer, and fails once if there is a fault.
-    pub fn new(latency: Duration, fault: Option<Fault>, data: &Path) -> Self {
-        Self { latency, answer: data.join("answer"), fault, used: AtomicBool::new(false) }
+    /// An exchange that takes `latency` to answer, and fails once if there is a fault. One that stalls does so until there is
+    /// a file `answer`.
+    pub fn new(latency: Duration, fault: Option<Fault>, answer: PathBuf) -> Self {
+        Self { latency, answer, fault, used: AtomicBool::new(false) }
     }
 
     /// Asks whether the order was really filled.

@@ -35,6 +35,11 @@ impl Order {
         self.bot.as_deref().unwrap_or_default()
     }
 
+    /// What the position that it moves is called in the books.
+    pub fn position(&self) -> String {
+        format!("{}/{}/{}", self.account(), self.exchange, self.symbol)
+    }
+
     /// What has to be locked to trade it, and fenced: all that is the bot's, or the one position of the house.
     pub fn resource(&self) -> String {
         match &self.bot {

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::logging;
 use crate::options::Options;
+use crate::place::Home;
 use crate::table::{Table, grouped};
 use crate::trade::books::Books;
 use crate::trade::check::{Findings, check};
@@ -95,17 +96,29 @@ pub async fn run(
     let orders = orders::read(file)?;
     staff.check(&orders)?;
     let home = options.home().await?;
-    let books = Books::create(home.path(), &orders, cooldown)?;
-    let url = options.url(home.path());
-    announce(
-        &orders,
-        staff,
-        &if options.no_locks { "no locks".to_owned() } else { format!("locks in {url}") },
-    );
+    let outcome = work(&home, &orders, options, staff, cooldown, pace, interrupted).await;
+    let ended = home.end().await;
+    outcome.and_then(|outcome| ended.map(|()| outcome))
+}
 
-    let common = [options.to_args(home.path()), pace.to_vec()].concat();
+async fn work(
+    home: &Home,
+    orders: &[Order],
+    options: &Options,
+    staff: Staff,
+    cooldown: Duration,
+    pace: &[String],
+    interrupted: impl Future<Output = ()>,
+) -> Result<Option<Outcome>> {
+    let place = home.place();
+    let books = Books::create(place, orders, cooldown).await?;
+    let url = options.url(place);
+    let locks = if options.no_locks { "no locks".to_owned() } else { format!("locks in {url}") };
+    announce(orders, staff, &locks);
+
+    let common = [options.to_args(place), pace.to_vec()].concat();
     let begun = Instant::now();
-    let mut tally = Tally::new(&orders);
+    let mut tally = Tally::new(orders);
     let mut crew = Crew::start(staff.jobs(&common))?;
     let watched = tokio::select! {
         watched = watch(&mut crew, &mut tally) => watched.map(|()| true),
@@ -117,8 +130,8 @@ pub async fn run(
         return Ok(None);
     }
     let took = begun.elapsed();
-    let findings = check(&books, &orders).await?;
-    let table = tally.table(&orders, &findings, took);
+    let findings = check(&books, orders).await?;
+    let table = tally.table(orders, &findings, took);
     Ok(Some(Outcome { findings, casualties: tally.casualties, table }))
 }
 

@@ -1,59 +1,61 @@
 -- The books of the trade example. Quantities and prices are counts of hundred-millionths, times are
--- milliseconds since 1970.
+-- milliseconds since 1970. SQLite and PostgreSQL both understand it, once {number} and {now} are filled in.
 CREATE TABLE books (
-    name TEXT NOT NULL            -- with which the keys of their locks begin
-) STRICT;
-
-INSERT INTO books VALUES ('books-' || lower(hex(randomblob(4))));
+    name text NOT NULL            -- with which the keys of their locks begin
+);
 
 CREATE TABLE orders (
-    seq      INTEGER PRIMARY KEY,
-    id       TEXT    NOT NULL UNIQUE,
-    exchange TEXT    NOT NULL,
-    symbol   TEXT    NOT NULL,
-    side     TEXT    NOT NULL,
-    quantity INTEGER NOT NULL,
-    price    INTEGER NOT NULL,
-    bot      TEXT
-) STRICT;
+    seq      bigint PRIMARY KEY,
+    id       text   NOT NULL UNIQUE,
+    exchange text   NOT NULL,
+    symbol   text   NOT NULL,
+    side     text   NOT NULL,
+    quantity bigint NOT NULL,
+    price    bigint NOT NULL,
+    bot      text
+);
 
 CREATE TABLE trades (
-    id        INTEGER PRIMARY KEY AUTOINCREMENT,
-    order_id  TEXT    NOT NULL UNIQUE,
-    account   TEXT    NOT NULL,
-    exchange  TEXT    NOT NULL,
-    symbol    TEXT    NOT NULL,
-    side      TEXT    NOT NULL,
-    quantity  INTEGER NOT NULL,
-    price     INTEGER NOT NULL,
-    filled_at INTEGER NOT NULL,
-    worker    TEXT    NOT NULL,
-    token     INTEGER            -- the fencing token it was recorded under
-) STRICT;
+    id        {number},
+    order_id  text   NOT NULL UNIQUE,
+    account   text   NOT NULL,
+    exchange  text   NOT NULL,
+    symbol    text   NOT NULL,
+    side      text   NOT NULL,
+    quantity  bigint NOT NULL,
+    price     bigint NOT NULL,
+    filled_at bigint NOT NULL DEFAULT {now},
+    worker    text   NOT NULL,
+    token     bigint               -- the fencing token it was recorded under
+);
 
 CREATE INDEX trades_by_account ON trades (account, filled_at);
 
+-- There from the beginning: a row that is not there cannot be locked.
 CREATE TABLE positions (
-    account       TEXT    NOT NULL,
-    exchange      TEXT    NOT NULL,
-    symbol        TEXT    NOT NULL,
-    quantity      INTEGER NOT NULL,
-    average_price INTEGER NOT NULL,
-    fills         INTEGER NOT NULL,
-    PRIMARY KEY (account, exchange, symbol)
-) STRICT;
+    id            text   PRIMARY KEY,
+    account       text   NOT NULL,
+    exchange      text   NOT NULL,
+    symbol        text   NOT NULL,
+    quantity      bigint NOT NULL DEFAULT 0,
+    average_price bigint NOT NULL DEFAULT 0,
+    fills         bigint NOT NULL DEFAULT 0
+);
 
 CREATE TABLE bots (
-    id           TEXT    PRIMARY KEY,
-    cooldown     INTEGER NOT NULL,
-    created_at   INTEGER NOT NULL,
-    last_fill_at INTEGER
-) STRICT;
+    id           text   PRIMARY KEY,
+    cooldown     bigint NOT NULL,
+    created_at   bigint NOT NULL DEFAULT {now},
+    last_fill_at bigint
+);
 
 -- What this database itself had to refuse.
 CREATE TABLE refusals (
-    at       INTEGER NOT NULL,
-    worker   TEXT    NOT NULL,
-    order_id TEXT    NOT NULL,
-    why      TEXT    NOT NULL
-) STRICT;
+    id       {number},
+    at       bigint NOT NULL DEFAULT {now},
+    worker   text   NOT NULL,
+    order_id text   NOT NULL,
+    why      text   NOT NULL
+);
+
+CREATE VIEW clock AS SELECT {now} AS now;

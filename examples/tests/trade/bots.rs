@@ -15,6 +15,8 @@ const MANY: &str = "--evaluators 4 --cooldown 40ms --latency 5ms";
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown(#[case] store: Store) {
     let scene = three_bots(store);
     scene.run(MANY).assert_clean();
@@ -23,18 +25,22 @@ fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown(#[case] store: Store) {
     scene.assert_nothing_was_refused();
 }
 
-#[test]
-fn b1_without_locks_it_trades_inside_its_cooldown() {
-    damages(&three_bots(Store::Sqlite), MANY, |findings| findings.cooldowns() > 0);
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+fn b1_without_locks_it_trades_inside_its_cooldown(#[case] store: Store) {
+    damages(&three_bots(store), MANY, |findings| findings.cooldowns() > 0);
 }
 
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 #[tokio::test]
 async fn b2_a_second_evaluation_is_refused_at_once(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
-    drop(scene.books(Duration::ZERO));
+    scene.make(Duration::ZERO);
     let trading = scene.lock("bot/bot-1").await;
     let mut second = scene.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
     second.go();
@@ -61,10 +67,10 @@ fn two_orders(store: Store) -> Scene {
 fn b3_a_bot_can_trade_again_after(
     #[case] fault: &str,
     #[case] end: &str,
-    #[values(Store::Sqlite, Store::Redis)] store: Store,
+    #[values(Store::Sqlite, Store::Redis, Store::Postgres, Store::Apart)] store: Store,
 ) {
     let scene = two_orders(store);
-    drop(scene.books(Duration::ZERO));
+    scene.make(Duration::ZERO);
     let mut first = scene.worker("evaluator", "evaluator-1", "0/2", &format!("--ttl 10m {fault}"));
     let mut second = scene.worker("evaluator", "evaluator-2", "1/2", "--ttl 10m");
     first.go();
@@ -80,9 +86,11 @@ fn b3_a_bot_can_trade_again_after(
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed(#[case] store: Store) {
     let scene = two_orders(store);
-    drop(scene.books(Duration::ZERO));
+    scene.make(Duration::ZERO);
     let mut killed = scene.worker("evaluator", "evaluator-1", "0/2", "--ttl 2s --patience 10m --fault hang");
     let mut other = scene.worker("evaluator", "evaluator-2", "1/2", "--ttl 2s");
     killed.go();
@@ -103,10 +111,12 @@ fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed(#[case] s
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 #[tokio::test]
 async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
     let scene = Scene::on(store, (0..10).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 2)));
-    drop(scene.books(Duration::ZERO));
+    scene.make(Duration::ZERO);
     let trading = scene.lock("bot/bot-0").await;
     let mut worker = scene.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
     worker.go();
@@ -119,10 +129,14 @@ async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
     assert_eq!(scene.findings().offences, []);
 }
 
+#[rstest]
+#[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 #[tokio::test]
-async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared() {
-    let [ours, theirs] = [two_orders(Store::Redis), two_orders(Store::Redis)];
-    [&ours, &theirs].iter().for_each(|scene| drop(scene.books(Duration::ZERO)));
+async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared(#[case] store: Store) {
+    let [ours, theirs] = [two_orders(store), two_orders(store)];
+    [&ours, &theirs].iter().for_each(|scene| scene.make(Duration::ZERO));
     let trading = theirs.lock("bot/bot-1").await;
     let mut worker = ours.worker("evaluator", "evaluator-1", "0/1", "--ttl 10m");
     worker.go();
@@ -135,10 +149,12 @@ async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared() {
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 #[tokio::test]
 async fn b5_an_operator_finds_log_lines(#[case] store: Store) {
     let scene = two_orders(store);
-    drop(scene.books(Duration::from_secs(600)));
+    scene.make(Duration::from_secs(600));
     let trading = scene.lock("bot/bot-1").await;
     let mut worker = scene.worker("evaluator", "evaluator-1", "0/1", "");
     worker.go();
@@ -154,6 +170,8 @@ async fn b5_an_operator_finds_log_lines(#[case] store: Store) {
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
 fn b5_an_operator_has_a_command_that_names_offenders(#[case] store: Store) {
     let scene = three_bots(store);
     let check = || program().arg("check").arg("--data").arg(scene.data()).ended();

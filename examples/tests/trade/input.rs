@@ -1,10 +1,14 @@
 //! What is refused before anything runs: in one clear line, or a line for each bad one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use rstest::rstest;
 
 use conformance_tests::{Server, Software};
 
-use crate::support::{Ended as _, Scene, program};
+use crate::support::{Database, Ended as _, Scene, Store, program, run};
 
 #[rstest]
 #[case::no_number(
@@ -50,7 +54,7 @@ fn a_bad_line_is_named(#[case] line: &str, #[case] error: &str) {
     assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
     assert!(ran.err.contains(error), "{}", ran.err);
     assert_eq!(ran.out, "");
-    assert!(!scene.data().exists(), "nothing was begun");
+    assert!(!Path::new(&scene.data()).exists(), "nothing was begun");
 }
 
 #[test]
@@ -109,6 +113,28 @@ fn a_bad_file_is_refused(#[case] content: &[u8], #[case] error: &str) {
     "--backend rediss://me:secret@host.invalid",
     "rediss://host.invalid: connect on redis: "
 )]
+#[case::no_postgres("--backend postgres:secret", "connect on postgres: not the address of a PostgreSQL")]
+#[case::no_server("--backend postgres://me:secret@127.0.0.1:1/d", "postgres://127.0.0.1:1#lock-examples-")]
+#[case::no_server_to_be_had(
+    "--backend postgres://me:secret@host.invalid/d",
+    "postgres://host.invalid#lock-examples-"
+)]
+#[case::no_server_for_data(
+    "--data postgres://me:secret@127.0.0.1:1/d#friday",
+    "postgres://127.0.0.1:1#friday: no answer: "
+)]
+#[case::no_server_for_locks(
+    "--data /nonexistent/data --backend postgres://me:secret@127.0.0.1:1/d",
+    "postgres://127.0.0.1:1: connect on postgres: "
+)]
+#[case::no_schema(
+    "--data postgres://me:secret@127.0.0.1:1/d",
+    "--data postgres://127.0.0.1:1 names no schema; expected"
+)]
+#[case::no_place_for_data(
+    "--data mysql://me:secret@127.0.0.1/d",
+    "--data mysql: keeps no data; expected a directory, or postgres://"
+)]
 #[case::no_path("--backend sqlite:", "--backend sqlite: has no path")]
 #[case::no_directory("--backend sqlite:/nonexistent/locks.db", "open on sqlite: the directory /nonexistent")]
 #[case::nobody_there("--sockets 1 --schedulers 0", "--sockets and --schedulers must be 2 or more together")]
@@ -138,11 +164,71 @@ fn a_password_of_the_store_is_in_no_output_and_with_a_wrong_one_nothing_is_begun
     assert_eq!(refused.code, Some(2), "{}{}", refused.out, refused.err);
     let error = format!("error: {}: connect on redis: the user or the password is wrong", server.url());
     assert_eq!(refused.err.lines().last(), Some(&*error), "{}", refused.err);
-    assert!(!scene.data().exists(), "nothing was begun");
+    assert!(!Path::new(&scene.data()).exists(), "nothing was begun");
 
     let ran = run("right-secret");
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     assert!(ran.err.contains(&format!("locks in {}", server.url())), "{}", ran.err);
+}
+
+/// One for the user `me` who has a password, and everything else for whoever comes as `postgres`.
+fn with_a_password() -> (tempfile::TempDir, Server) {
+    let dir =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a directory");
+    let rules = dir.path().join("pg_hba.conf");
+    let text = "local all all trust\nhost all postgres all trust\nhost all all all scram-sha-256\n";
+    std::fs::write(&rules, text).expect("it is written");
+    let rules = format!("hba_file={}", rules.display());
+    let server = Server::with(Software::Postgres, &["-c", &rules]);
+    run(
+        server.url(),
+        "CREATE ROLE me LOGIN PASSWORD 'right-secret'; GRANT CREATE ON DATABASE postgres TO me",
+    );
+    (dir, server)
+}
+
+#[rstest]
+#[case::temporary(&[])]
+#[case::kept(&["--data", "#friday"])]
+fn a_password_of_a_postgres_is_in_no_output_and_with_a_wrong_one_nothing_is_begun(#[case] data: &[&str]) {
+    let (_dir, server) = with_a_password();
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,bot-1"]);
+    let host = format!("postgres://127.0.0.1:{}", server.port());
+    let run = |password: &str| {
+        let url = server.url().replace("postgres@", &format!("me:{password}@"));
+        let data = data.iter().map(|word| word.replace('#', &format!("{url}#")));
+        let mut command = program();
+        command.arg("--orders").arg(scene.file()).args(["--backend", &url]).args(data);
+        let ran = command.env("RUST_LOG", "trace").ended();
+        assert!(!ran.err.contains("secret") && !ran.out.contains("secret"), "{}{}", ran.out, ran.err);
+        ran
+    };
+    let refused = run("wrong-secret");
+    assert_eq!(refused.code, Some(2), "{}{}", refused.out, refused.err);
+    let error = refused.err.lines().last().unwrap_or_default();
+    assert!(error.starts_with(&format!("error: {host}#")), "{error}");
+    assert!(error.ends_with(r#"the server says: password authentication failed for user "me""#), "{error}");
+
+    let ran = run("right-secret");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains(&format!("locks in {host}#")), "{}", ran.err);
+}
+
+#[rstest]
+#[case::temporary("")]
+#[case::kept("#friday")]
+fn a_run_that_does_not_begin_leaves_nothing_in_postgres(#[case] schema: &str) {
+    let database = Database::new();
+    let before = database.objects();
+    let mut command = program();
+    command.args(["--ttl", "1ms", "--backend", &database.0]);
+    if !schema.is_empty() {
+        command.args(["--data", &format!("{}{schema}", database.0)]);
+    }
+    let ran = command.ended();
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.starts_with("error: ") && ran.err.contains("ttl"), "{}", ran.err);
+    assert_eq!(database.objects(), before);
 }
 
 #[test]
@@ -153,14 +239,27 @@ fn help_names_the_stores_that_are_known() {
     assert!(words.contains(examples::backend::KNOWN), "{}", ran.out);
 }
 
-#[test]
-fn books_are_never_overwritten() {
-    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,"]);
+#[rstest]
+#[case::sqlite(Store::Sqlite, "books.db is there already")]
+#[case::postgres(Store::Postgres, " is there already: remove it, or choose another schema")]
+fn books_are_never_overwritten(#[case] store: Store, #[case] error: &str) {
+    let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,"]);
     scene.run("").assert_clean();
     let again = program().arg("--orders").arg(scene.file()).arg("--data").arg(scene.data()).ended();
     assert_eq!(again.code, Some(2), "{}", again.out);
-    assert!(again.err.contains("books.db is there already"), "{}", again.err);
+    assert!(again.err.contains(error), "{}", again.err);
     assert_eq!(scene.number("SELECT count(*) FROM trades"), 1);
+}
+
+#[test]
+fn a_check_of_no_books_in_a_postgres_says_so() {
+    let database = Database::new();
+    let before = database.objects();
+    let ran = program().args(["check", "--data", &format!("{}#friday", database.0)]).ended();
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.starts_with("error: cannot open the books in postgres://"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    assert_eq!(database.objects(), before, "a check makes nothing");
 }
 
 #[rstest]

@@ -1,7 +1,7 @@
 //! Runs the program, or one of its workers, and waits for what it says.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,11 +9,16 @@ use std::time::{Duration, Instant};
 
 use conformance_tests::{Server, Software};
 use examples::backend::Url;
+use examples::data::{Proof, Sqlite, Tx};
+use examples::place::{Home, Place, drawn};
 use examples::trade::books::Books;
 use examples::trade::check::{Findings, check};
 use lock_core::{Guard, Locker};
+use lock_postgres::RowWait;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 use tempfile::TempDir;
 
 /// How long to wait for what must happen: on a busy machine everything takes its time.
@@ -26,43 +31,101 @@ pub(crate) fn program() -> Command {
     program
 }
 
-/// Where the locks live.
-#[derive(Clone, Copy, Debug)]
+/// Where the locks live, and the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
-    /// In a file beside the data, as without `--backend`.
+    /// The locks in a file beside the data, as without `--backend`.
     Sqlite,
-    /// On a server that all tests share.
+    /// The locks on a server that all tests share, the data in a file.
     Redis,
+    /// Both in a schema of a server that all tests share.
+    Postgres,
+    /// The locks in Redis, and the data in PostgreSQL.
+    Apart,
 }
 
 /// One for all tests. Whatever was started for it ends when this process does. Started on a thread of its own: the first
 /// test that wants it may be inside a runtime, where a container cannot be waited for.
-static REDIS: LazyLock<Server> = LazyLock::new(|| {
-    std::thread::spawn(|| Server::of(Software::Redis)).join().expect("a server for the tests")
-});
+static REDIS: LazyLock<Server> = LazyLock::new(|| aside(|| Server::of(Software::Redis)));
+
+static POSTGRES: LazyLock<Server> = LazyLock::new(|| aside(|| Server::of(Software::Postgres)));
+
+fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
+}
+
+/// Does it on a thread and in a runtime of its own: a test may be inside one.
+fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    aside(|| runtime().block_on(work))
+}
 
 impl Store {
     /// What a command line says of it, where it is not the default.
-    pub(crate) fn backend(self, data: &Path) -> Vec<String> {
+    pub(crate) fn backend(self) -> Vec<String> {
         match self {
             Self::Sqlite => Vec::new(),
-            Self::Redis => vec!["--backend".to_owned(), self.url(data)],
+            Self::Redis | Self::Apart => vec!["--backend".to_owned(), REDIS.url().to_owned()],
+            Self::Postgres => vec!["--backend".to_owned(), POSTGRES.url().to_owned()],
         }
     }
 
-    /// What `--backend` has to say.
-    pub(crate) fn url(self, data: &Path) -> String {
-        match self {
-            Self::Sqlite => Url::sqlite(&data.join("locks.db")).as_arg().to_owned(),
-            Self::Redis => REDIS.url().to_owned(),
-        }
+    pub(crate) fn has_schema(self) -> bool {
+        matches!(self, Self::Postgres | Self::Apart)
     }
+}
+
+/// A database of its own on the server that all tests share.
+pub(crate) struct Database(pub(crate) String);
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        let name = drawn("test_");
+        run(POSTGRES.url(), &format!("CREATE DATABASE {name}"));
+        let (server, _) = POSTGRES.url().rsplit_once('/').expect("an address with a database");
+        Self(format!("{server}/{name}"))
+    }
+
+    /// What is in it.
+    pub(crate) fn objects(&self) -> i64 {
+        number(&self.0, "SELECT (SELECT count(*) FROM pg_namespace) + (SELECT count(*) FROM pg_class)")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (_, name) = self.0.rsplit_once('/').expect("an address with a database");
+        run(POSTGRES.url(), &format!("DROP DATABASE {name} WITH (FORCE)"));
+    }
+}
+
+/// Has a PostgreSQL do something, in the schema that the address names.
+pub(crate) fn run(url: &str, sql: &str) {
+    let work = async {
+        let mut connection = connect(url).await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("good SQL");
+    };
+    apart(work);
+}
+
+fn number(url: &str, sql: &str) -> i64 {
+    let answer =
+        async { sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connect(url).await).await };
+    apart(answer).expect("an answer")
+}
+
+async fn connect(url: &str) -> PgConnection {
+    let url = Url::from(url.to_owned());
+    let options: PgConnectOptions = url.server().parse().expect("an address");
+    let schema = url.schema().unwrap_or("public");
+    options.options([("search_path", schema)]).connect().await.expect("the server is there")
 }
 
 /// A file of orders, and a place for the data.
 pub(crate) struct Scene {
     store: Store,
     dir: TempDir,
+    schema: String,
 }
 
 /// What a run said, and how it ended.
@@ -80,7 +143,8 @@ impl Scene {
 
     /// The same, with the locks in a store.
     pub(crate) fn on<L: AsRef<str>>(store: Store, orders: impl IntoIterator<Item = L>) -> Self {
-        let scene = Self { store, dir: tempfile::tempdir().expect("a temporary directory") };
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let scene = Self { store, dir, schema: drawn("test-") };
         let mut text = "id,exchange,symbol,side,quantity,price,bot\n".to_owned();
         orders.into_iter().for_each(|line| text += &format!("{}\n", line.as_ref()));
         std::fs::write(scene.file(), text).expect("the orders are written");
@@ -91,8 +155,30 @@ impl Scene {
         self.dir.path().join("orders.csv")
     }
 
-    pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+    /// What `--data` says.
+    pub(crate) fn data(&self) -> String {
+        if self.store.has_schema() {
+            Url::from(POSTGRES.url().to_owned()).in_schema(&self.schema).as_arg().to_owned()
+        } else {
+            self.dir.path().join("data").display().to_string()
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place::from(self.data())
+    }
+
+    /// What `--backend` has to say to a worker.
+    fn url(&self) -> String {
+        match self.store {
+            Store::Redis | Store::Apart => REDIS.url().to_owned(),
+            Store::Sqlite | Store::Postgres => self.place().locks().as_arg().to_owned(),
+        }
+    }
+
+    /// What a worker's exchange that stalls waits for.
+    pub(crate) fn answer(&self) -> PathBuf {
+        self.dir.path().join("answer")
     }
 
     /// Runs the whole program on the orders, in fresh data.
@@ -102,25 +188,57 @@ impl Scene {
 
     /// The same, not yet started.
     pub(crate) fn command(&self, args: &str) -> Command {
-        let _ = std::fs::remove_dir_all(self.data());
+        self.clear();
         let mut command = program();
         command.arg("--orders").arg(self.file()).arg("--data").arg(self.data()).args(args.split_whitespace());
-        command.args(self.store.backend(&self.data()));
+        command.args(self.store.backend());
         command
     }
 
+    fn clear(&self) {
+        if self.store.has_schema() {
+            run(
+                POSTGRES.url(),
+                &format!("SET lock_timeout = '60s'; DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.schema),
+            );
+        } else {
+            let _ = std::fs::remove_dir_all(self.data());
+        }
+    }
+
     /// Makes the books, for workers that are started one by one.
-    pub(crate) fn books(&self, cooldown: Duration) -> Books {
-        std::fs::create_dir_all(self.data()).expect("a directory for the data");
+    pub(crate) fn make(&self, cooldown: Duration) {
+        apart(async { drop(self.books(cooldown).await) });
+    }
+
+    /// The same, for the caller.
+    pub(crate) async fn books(&self, cooldown: Duration) -> Books {
+        Home::kept(self.place()).await.expect("a place for the data");
         let orders = examples::trade::orders::read(&self.file()).expect("good orders");
-        Books::create(&self.data(), &orders, cooldown).expect("new books")
+        Books::create(&self.place(), &orders, cooldown).await.expect("new books")
+    }
+
+    async fn open(&self) -> Books {
+        Books::open(&self.place(), Duration::MAX).await.expect("the books")
     }
 
     /// Takes a lock of these books, as a worker would.
     pub(crate) async fn lock(&self, what: &str) -> Guard {
-        let books = Books::open(&self.data()).expect("the books");
-        let store = Url::from(self.store.url(&self.data())).connect().await.expect("a store");
-        Locker::new(store).lock(format!("{}/{what}", books.name())).acquire().await.expect("nobody else's")
+        let store = Url::from(self.url()).connect().await.expect("a store");
+        let key = format!("{}/{what}", self.open().await.name());
+        Locker::new(store).lock(key).acquire().await.expect("nobody else's")
+    }
+
+    /// Locks a position of the house, as a worker would.
+    pub(crate) async fn lock_position(&self, exchange: &str, symbol: &str) -> Held {
+        if self.store != Store::Postgres {
+            return Held::Key(self.lock(&format!("position/{exchange}/{symbol}")).await);
+        }
+        let mut tx =
+            self.open().await.begin(Proof::None).await.expect("an answer").expect("no proof is asked for");
+        let row = format!("/{exchange}/{symbol}");
+        assert!(tx.lock_row("positions", &row, RowWait::Block).await.expect("an answer"), "it is there");
+        Held::Row(tx)
     }
 
     /// Starts one worker, which logs everything.
@@ -129,10 +247,9 @@ impl Scene {
         command
             .args(["worker", role, "--name", name])
             .args(["--of", &seat[seat.len() - 1..], "--seat", &seat[..1]])
-            .arg("--backend")
-            .arg(self.store.url(&self.data()))
-            .arg("--data")
-            .arg(self.data())
+            .args(["--backend", &self.url(), "--data", &self.data()])
+            .arg("--answer")
+            .arg(self.answer())
             .args(args.split_whitespace());
         let mut worker = Worker::start(command);
         worker.hears("ready");
@@ -142,18 +259,15 @@ impl Scene {
     /// What the checker finds in the books, looking at the file of orders.
     pub(crate) fn findings(&self) -> Findings {
         let orders = examples::trade::orders::read(&self.file()).expect("good orders");
-        let books = Books::open(&self.data()).expect("the books");
-        let look = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            runtime.block_on(check(&books, &orders)).expect("a check")
-        };
-        // On a thread of its own: the test may be inside a runtime.
-        std::thread::scope(|scope| scope.spawn(look).join().expect("no panic"))
+        apart(async { check(&self.open().await, &orders).await.expect("a check") })
     }
 
     /// What a query of one number answers.
     pub(crate) fn number(&self, sql: &str) -> i64 {
-        query(&self.data(), sql)
+        if self.store.has_schema() {
+            return number(&self.data(), sql);
+        }
+        self.file_of_books().query_row(sql, [], |row| row.get(0)).expect("an answer")
     }
 
     /// Panics if the database had to help out: by `UNIQUE`, or by the fence.
@@ -163,7 +277,16 @@ impl Scene {
 
     /// Changes what is in the books.
     pub(crate) fn change(&self, sql: &str) {
-        open(&self.data()).execute_batch(sql).expect("it is changed");
+        match self.store.has_schema() {
+            true => run(&self.data(), sql),
+            false => self.file_of_books().execute_batch(sql).expect("it is changed"),
+        }
+    }
+
+    fn file_of_books(&self) -> Connection {
+        let db = Connection::open(Sqlite::path(self.data().as_ref(), Books::FILE)).expect("the books");
+        db.busy_timeout(LIMIT).expect("a timeout");
+        db
     }
 
     /// Waits until a query of one number answers this.
@@ -176,14 +299,30 @@ impl Scene {
     }
 }
 
-fn open(data: &Path) -> Connection {
-    let db = Connection::open(Books::file(data)).expect("the books");
-    db.busy_timeout(LIMIT).expect("a timeout");
-    db
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.clear();
+        }
+    }
 }
 
-fn query(data: &Path, sql: &str) -> i64 {
-    open(data).query_row(sql, [], |row| row.get(0)).expect("an answer")
+/// A position that is locked.
+pub(crate) enum Held {
+    /// By a key.
+    Key(Guard),
+    /// By its row.
+    Row(Tx),
+}
+
+impl Held {
+    /// Panics if it is not locked any more.
+    pub(crate) async fn release(self) {
+        match self {
+            Self::Key(guard) => guard.release().await.expect("held to the end"),
+            Self::Row(tx) => tx.commit().await.expect("held to the end"),
+        }
+    }
 }
 
 /// Runs it to its end.

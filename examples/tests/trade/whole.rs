@@ -7,14 +7,26 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use rustix::process::Signal;
 
-use crate::support::{Ended as _, LIMIT, Scene, Store, Worker, program};
+use crate::support::{Database, Ended as _, LIMIT, Scene, Store, Worker, program};
 
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
 fn the_shipped_orders_come_out_right_and_nothing_is_left_behind(#[case] store: Store) {
+    shipped_orders_come_out_right(store.backend());
+}
+
+#[test]
+fn the_shipped_orders_come_out_right_in_postgres_and_nothing_is_left_behind() {
+    let database = Database::new();
+    let before = database.objects();
+    shipped_orders_come_out_right(["--backend".to_owned(), database.0.clone()]);
+    assert_eq!(database.objects(), before);
+}
+
+fn shipped_orders_come_out_right(backend: impl IntoIterator<Item = String>) {
     let temporary = tempfile::tempdir().expect("a directory");
-    let ran = program().args(store.backend(temporary.path())).env("TMPDIR", temporary.path()).ended();
+    let ran = program().args(backend).env("TMPDIR", temporary.path()).ended();
     ran.assert_clean();
     assert_eq!(ran.figure("orders"), 3000);
     assert_eq!(ran.figure("trades recorded"), 3000);
@@ -22,9 +34,11 @@ fn the_shipped_orders_come_out_right_and_nothing_is_left_behind(#[case] store: S
     assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
 }
 
-#[test]
-fn without_locks_the_shipped_orders_come_out_wrong() {
-    let ran = program().arg("--no-locks").ended();
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+fn without_locks_the_shipped_orders_come_out_wrong(#[case] store: Store) {
+    let ran = program().arg("--no-locks").args(store.backend()).ended();
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     assert!(ran.figure("duplicates") + ran.figure("lost updates") > 0, "{}", ran.out);
     assert!(ran.out.contains("BROKEN"), "{}", ran.out);
@@ -48,19 +62,31 @@ const LONG: &str = "--latency 10m --patience 1h";
 #[test]
 fn an_interrupted_run_stops_its_workers_and_leaves_nothing() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let temporary = tempfile::tempdir().expect("a directory");
-        let mut command = program();
-        command.args(LONG.split_whitespace()).env("TMPDIR", temporary.path());
-        let mut parent = Worker::start(command);
-        parent.hears("refused: another trade is in progress"); // the last to start is at work
-        let workers = workers_of(parent.id());
-        parent.signal(signal);
-        let (status, said) = parent.ends();
-        assert_eq!(status.code(), Some(130), "{said}");
-        assert!(said.contains("interrupted"), "{said}");
-        assert_eq!(alive(&workers), 0);
-        assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
+        interrupted(signal, &[]);
     }
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_in_postgres() {
+    let database = Database::new();
+    let before = database.objects();
+    interrupted(Signal::INT, &["--backend", &database.0]);
+    assert_eq!(database.objects(), before);
+}
+
+fn interrupted(signal: Signal, backend: &[&str]) {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let mut command = program();
+    command.args(LONG.split_whitespace()).args(backend).env("TMPDIR", temporary.path());
+    let mut parent = Worker::start(command);
+    parent.hears("refused: another trade is in progress"); // the last to start is at work
+    let workers = workers_of(parent.id());
+    parent.signal(signal);
+    let (status, said) = parent.ends();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(alive(&workers), 0);
+    assert_eq!(entries(temporary.path()), 0, "no temporary file is left");
 }
 
 #[test]
