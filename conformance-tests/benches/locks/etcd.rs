@@ -95,13 +95,19 @@ struct OneWatch {
     bells: Arc<Mutex<HashMap<String, Arc<Bells>>>>,
 }
 
+#[derive(Default)]
+struct Bells(Mutex<Names>);
+
 /// Who waits for which name to go, and which names went before anybody waited for them.
 #[derive(Default)]
-struct Bells(Mutex<(HashMap<Vec<u8>, oneshot::Sender<()>>, HashSet<Vec<u8>>)>);
+struct Names {
+    waiting: HashMap<Vec<u8>, oneshot::Sender<()>>,
+    gone: HashSet<Vec<u8>>,
+}
 
 impl Bells {
     fn gone(&self, name: &[u8]) {
-        let (waiting, gone) = &mut *self.0.lock().expect("no holder panics");
+        let Names { waiting, gone } = &mut *self.0.lock().expect("no holder panics");
         match waiting.remove(name) {
             Some(bell) => drop(bell.send(())),
             None => drop(gone.insert(name.to_owned())),
@@ -109,7 +115,7 @@ impl Bells {
     }
 
     fn wait(&self, name: Vec<u8>) -> Option<oneshot::Receiver<()>> {
-        let (waiting, gone) = &mut *self.0.lock().expect("no holder panics");
+        let Names { waiting, gone } = &mut *self.0.lock().expect("no holder panics");
         if gone.remove(&name) {
             return None;
         }
