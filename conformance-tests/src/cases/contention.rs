@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 
 use super::{Case, case};
 use crate::World;
-use crate::history::History;
+use crate::history::Recorder;
 use crate::patience::{crowd, let_go};
 use crate::world::in_mode;
 
@@ -23,10 +23,10 @@ pub(crate) const CASES: &[Case] = &[
 
 /// 50 tasks over 5 independent clients, four times each: the recorded holds do not overlap, and their tokens grow.
 async fn fifty_tasks_over_five_clients_never_overlap(world: World) {
-    let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<5>().await, Recorder::default());
     crowd(50, |task| {
         let lock = world.lock(&clients[task % 5], world.key("a"));
-        history.clone().turns(task, world.mode(), repeat_n(lock, 4))
+        history.clone().turns(task, repeat_n(lock, 4))
     })
     .await;
     history.assert_sound(200);
@@ -56,11 +56,11 @@ async fn a_counter_without_atomicity_loses_no_update(world: World) {
 /// 40 tasks over 5 clients, every fourth a writer: readers overlap with readers only, and the tokens of those who
 /// exclude each other grow.
 async fn readers_and_writers_never_overlap(world: World) {
-    let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<5>().await, Recorder::default());
     crowd(40, |task| {
         let mode = if task % 4 == 0 { Mode::Exclusive } else { Mode::Shared };
         let lock = in_mode(clients[task % 5].lock(world.key("a")), mode);
-        history.clone().turns(task, mode, repeat_n(lock, 3))
+        history.clone().turns(task, repeat_n(lock, 3))
     })
     .await;
     history.assert_sound(120);

@@ -1,14 +1,13 @@
 //! Several keys at once, in any order: everybody finishes.
 
 use std::iter::repeat_n;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lock_core::{Key, Mode};
 
 use super::{Case, case};
 use crate::World;
-use crate::history::History;
+use crate::history::Recorder;
 use crate::patience::crowd;
 use crate::world::in_mode;
 
@@ -21,11 +20,11 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Two clients want `a` and `b`, one naming them the other way round, 25 times each.
 async fn two_keys_in_either_order_never_deadlock(world: World) {
-    let (clients, history) = (world.steadies::<2>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<2>().await, Recorder::default());
     crowd(2, |task| {
         let keys = if task == 0 { ["a", "b"] } else { ["b", "a"] }.map(|name| world.key(name));
         let lock = world.lock(&clients[task], &keys[..]);
-        history.clone().turns(task, world.mode(), repeat_n(lock, 25))
+        history.clone().turns(task, repeat_n(lock, 25))
     })
     .await;
     history.assert_sound(100);
@@ -36,7 +35,7 @@ async fn two_keys_in_either_order_never_deadlock(world: World) {
 async fn random_sets_of_keys_never_deadlock(world: World) {
     const SEED: u64 = 20_250_115;
     println!("random_sets_of_keys_never_deadlock: seed {SEED}");
-    let (clients, history) = (world.steadies::<4>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<4>().await, Recorder::default());
     let all: Vec<Key> = (0..12).map(|number| world.key(&format!("{number}"))).collect();
     let taken = AtomicUsize::new(0);
     crowd(32, |task| {
@@ -49,7 +48,7 @@ async fn random_sets_of_keys_never_deadlock(world: World) {
                 world.lock(&clients[task % 4], keys)
             })
             .collect();
-        history.clone().turns(task, world.mode(), locks)
+        history.clone().turns(task, locks)
     })
     .await;
     history.assert_sound(taken.into_inner());
@@ -57,11 +56,11 @@ async fn random_sets_of_keys_never_deadlock(world: World) {
 
 /// Eight at a round table, each of whom wants the key to the left and the key to the right, ten times.
 async fn a_ring_of_neighbours_never_deadlocks(world: World) {
-    let (clients, history) = (world.steadies::<4>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<4>().await, Recorder::default());
     crowd(8, |task| {
         let keys = [task, (task + 1) % 8].map(|number| world.key(&format!("fork {number}")));
         let lock = world.lock(&clients[task % 4], &keys[..]);
-        history.clone().turns(task, world.mode(), repeat_n(lock, 10))
+        history.clone().turns(task, repeat_n(lock, 10))
     })
     .await;
     history.assert_sound(160);
@@ -70,13 +69,13 @@ async fn a_ring_of_neighbours_never_deadlocks(world: World) {
 /// Readers, writers and holders of two permits want two or three out of four keys: all finish, and none overlap that
 /// may not.
 async fn sets_of_keys_in_mixed_modes_never_deadlock(world: World) {
-    let (clients, history) = (world.steadies::<4>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<4>().await, Recorder::default());
     let modes = [Mode::Shared, Mode::Exclusive, Mode::permit_of(2).expect("not zero")];
     crowd(24, |task| {
         let (mode, number) = (modes[task % 3], task / 3);
         let keys = [number, number + 1, number + 2].map(|number| world.key(&format!("{}", number % 4)));
         let lock = in_mode(clients[task % 4].lock(&keys[task % 2..]), mode);
-        history.clone().turns(task, mode, repeat_n(lock, 4))
+        history.clone().turns(task, repeat_n(lock, 4))
     })
     .await;
     history.assert_sound(24 * 4 * 5 / 2);

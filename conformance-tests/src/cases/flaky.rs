@@ -2,7 +2,6 @@
 //! makes it up, and all comes out right. What a store's own client says of connections that break is in `cuts`.
 
 use std::iter::repeat_n;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{Backend, ErrorKind, Guard, Locker};
@@ -10,7 +9,7 @@ use lock_core::{Backend, ErrorKind, Guard, Locker};
 use super::keeping::Waiting;
 use super::{Case, case};
 use crate::asking::AT_ONCE;
-use crate::history::History;
+use crate::history::Recorder;
 use crate::patience::{LONG, crowd, gets_in, is_free, let_go, within};
 use crate::world::held;
 use crate::{Call, Fate, Flaky, World};
@@ -48,10 +47,10 @@ async fn nothing_left(world: &World, flaky: &[Locker]) {
 
 /// Ten tasks on flaky clients take turns: all are served, none overlap, and nothing is left.
 async fn take_turns(world: &World, flaky: &[Locker]) {
-    let history = Arc::new(History::default());
+    let history = Recorder::default();
     crowd(10, |task| {
         let lock = world.lock(&flaky[task % flaky.len()], world.key("a"));
-        history.clone().turns(task, world.mode(), repeat_n(lock, 2))
+        history.clone().turns(task, repeat_n(lock, 2))
     })
     .await;
     history.assert_sound(20);

@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 
 use super::{Case, case};
 use crate::World;
-use crate::history::History;
+use crate::history::Recorder;
 use crate::patience::{crowd, gets_in, is_free, let_go};
 use crate::world::{granted, held};
 
@@ -91,10 +91,10 @@ async fn thirty_registrations_in_one_record_are_all_there(world: World) {
 
 /// 100 tasks share 5 clients and contend for 10 keys: all are served, and none overlap.
 async fn a_hundred_tasks_through_five_clients_are_all_served(world: World) {
-    let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<5>().await, Recorder::default());
     crowd(100, |task| {
         let lock = world.lock(&clients[task % 5], world.key(&format!("{}", task % 10)));
-        history.clone().turns(task, world.mode(), [lock])
+        history.clone().turns(task, [lock])
     })
     .await;
     history.assert_sound(100);
@@ -103,17 +103,17 @@ async fn a_hundred_tasks_through_five_clients_are_all_served(world: World) {
 /// Of 40 tasks that want one key every other gives up in the middle of its wait, as users do: the rest are served,
 /// and nothing is left.
 async fn tasks_that_give_up_leave_the_others_alone(world: World) {
-    let (clients, history) = (world.steadies::<5>().await, Arc::new(History::default()));
+    let (clients, history) = (world.steadies::<5>().await, Recorder::default());
     crowd(40, |task| {
         let lock = world.lock(&clients[task % 5], world.key("a"));
-        let (history, mode) = (history.clone(), world.mode());
+        let history = history.clone();
         async move {
             if task % 2 == 0 {
                 let patience = std::time::Duration::from_millis(task as u64 / 4);
                 let _ = tokio::time::timeout(patience, lock.acquire()).await;
                 return;
             }
-            history.turns(task, mode, [lock]).await;
+            history.turns(task, [lock]).await;
         }
     })
     .await;

@@ -1,14 +1,12 @@
 //! So many at a time.
 
-use std::sync::Arc;
-
 use lock_core::{Key, Locker, Mode};
 use tokio::sync::watch;
 
 use super::{Case, case};
 use crate::World;
 use crate::helper::Helper;
-use crate::history::History;
+use crate::history::Recorder;
 use crate::patience::{crowd, gets_in, let_go, within};
 use crate::queue::Queue;
 
@@ -23,20 +21,19 @@ pub(crate) const CASES: &[Case] = &[
 #[derive(Clone)]
 pub(crate) struct Crew {
     of: u32,
-    history: Arc<History>,
+    history: Recorder,
     /// How many hold now, and the most that ever did.
     inside: watch::Sender<(u32, u32)>,
 }
 
 impl Crew {
     pub(crate) fn of(of: u32) -> Self {
-        Self { of, history: Arc::default(), inside: watch::Sender::default() }
+        Self { of, history: Recorder::default(), inside: watch::Sender::default() }
     }
 
     /// Holds a permit, the first of the crew until all permits are held at once.
     pub(crate) async fn work(self, task: usize, locks: Locker, key: Key) {
         let guard = locks.lock(key).permit_of(self.of).acquire().await.expect("granted in the end");
-        let mode = Mode::permit_of(self.of).expect("not zero");
         let peak = async {
             self.inside.send_modify(|(now, peak)| (*now, *peak) = (*now + 1, (*now + 1).max(*peak)));
             let mut inside = self.inside.subscribe();
@@ -44,7 +41,7 @@ impl Crew {
             drop(within("as many holders as permits", all).await);
             self.inside.send_modify(|(now, _)| *now -= 1);
         };
-        self.history.record(format!("task {task}"), mode, &guard, peak).await;
+        self.history.record(format!("task {task}"), &guard, peak).await;
         let_go(guard).await;
     }
 
