@@ -43,6 +43,7 @@ mod skip;
 mod skipping;
 mod timeout;
 mod tokens;
+mod users;
 
 /// One thing that every backend has to do: a documented async function whose words are the law it checks. It
 /// panics if the store does otherwise.
@@ -89,29 +90,47 @@ pub enum Needs {
     Processes,
     /// A client whose connections can be cut.
     Cut,
+    /// Users who log in.
+    Users,
+}
+
+/// What a [`Subject`](crate::Subject) can do beside making clients.
+///
+/// ```
+/// let in_memory = conformance_tests::Means::default();
+/// assert!(!in_memory.processes && !in_memory.cut && !in_memory.users);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Means {
+    /// Other processes reach the store.
+    pub processes: bool,
+    /// A client's connections can be cut.
+    pub cut: bool,
+    /// The store has users.
+    pub users: bool,
 }
 
 impl Needs {
-    /// Why a store cannot run the case; `None` if it can. `processes` is whether others reach the store, `cut`
-    /// whether a client's connections can be cut.
+    /// Why a store cannot run the case; `None` if it can.
     ///
     /// ```
-    /// use conformance_tests::Needs;
+    /// use conformance_tests::{Means, Needs};
     /// use lock_core::{Backend, Memory};
     ///
     /// let profile = Memory::new().profile();
-    /// assert_eq!(Needs::Fair.missing(&profile, false, false), None);
-    /// assert_eq!(Needs::Processes.missing(&profile, false, false), Some("no other process reaches the store"));
+    /// assert_eq!(Needs::Fair.missing(&profile, Means::default()), None);
+    /// assert_eq!(Needs::Processes.missing(&profile, Means::default()), Some("no other process reaches the store"));
     /// ```
-    pub fn missing(self, profile: &Profile, processes: bool, cut: bool) -> Option<&'static str> {
+    pub fn missing(self, profile: &Profile, means: Means) -> Option<&'static str> {
         let (met, reason) = match self {
             Self::Shared => (profile.shared, "the store has no shared claims"),
             Self::Permits => (profile.permits, "the store has no permits"),
             Self::Several => (profile.several, "the store takes one key at a time"),
             Self::Fair => (profile.fair, "the store grants in any order"),
             Self::Pushed => (profile.pushed, "the store does not ring"),
-            Self::Processes => (processes, "no other process reaches the store"),
-            Self::Cut => (cut, "no client has connections to cut"),
+            Self::Processes => (means.processes, "no other process reaches the store"),
+            Self::Cut => (means.cut, "no client has connections to cut"),
+            Self::Users => (means.users, "the store has no users"),
         };
         (!met).then_some(reason)
     }
@@ -158,6 +177,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         ends::CASES,
         crash::CASES,
         many_users::CASES,
+        users::CASES,
         flaky::CASES,
         cuts::CASES,
     ]

@@ -8,11 +8,12 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{ErrorKind, Guard, Key, Lock, Locker, Mode, Token};
+use lock_core::{Attempt, Claim, ErrorKind, Guard, Key, Lock, Locker, Mode, Ownership, Token};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
+use crate::asking::{AT_ONCE, Client, renew};
 use crate::patience::{LONG, let_go, within};
 use crate::queue::Queue;
 use crate::world::in_mode;
@@ -31,7 +32,11 @@ pub(crate) struct Helper {
 impl Helper {
     /// Starts a process that reaches the store by itself.
     pub(crate) async fn start(world: &World) -> Self {
-        let address = world.subject().address().expect("the case needs Processes");
+        Self::start_at(&world.subject().address().expect("the case needs Processes")).await
+    }
+
+    /// Starts a process that reaches a store by this address.
+    pub(crate) async fn start_at(address: &str) -> Self {
         let program = std::env::current_exe().expect("the program knows where it is");
         let mut child = Command::new(program)
             .env(ADDRESS, address)
@@ -86,6 +91,11 @@ impl Helper {
     /// Has it add one, so many times, to the number in a file: reading and writing under the lock.
     pub(crate) async fn count(&mut self, mode: Mode, key: &Key, file: &Path, rounds: u32) {
         self.tell(&format!("count {} {key} {rounds} {}", spell(mode), file.display())).await;
+    }
+
+    /// Has it ask, in one claim of its own, to renew, release and take what somebody else holds: all in vain.
+    pub(crate) async fn meddle(&mut self, mode: Mode, key: &Key) {
+        self.ask(&format!("meddle {} {key}", spell(mode)), "lost, lost, busy").await;
     }
 
     /// Stops it where it stands, as a debugger or a paused machine does.
@@ -159,8 +169,9 @@ pub(crate) fn address() -> Option<String> {
 pub(crate) async fn serve(subject: Arc<dyn Subject>) -> ExitCode {
     let mut orders = orders();
     let queue = Queue::default();
-    let locks = Locker::new(queue.over(subject.client().await.expect("a client in the helper process")));
-    let mut worker = Worker { locks, queue, waits: 0, guard: None };
+    let client = subject.client().await.expect("a client in the helper process");
+    let locks = Locker::new(queue.over(client.clone()));
+    let mut worker = Worker { client, locks, queue, waits: 0, guard: None };
     say("ready");
     while let Some(order) = orders.recv().await {
         worker.follow(&order).await;
@@ -192,6 +203,7 @@ fn say(answer: impl std::fmt::Display) {
 
 /// What a helper process has in hand.
 struct Worker {
+    client: Client,
     locks: Locker,
     queue: Queue,
     /// How many claims have been queued before this one.
@@ -210,6 +222,7 @@ impl Worker {
             ["count", spelt, key, rounds, file] => {
                 self.count(mode(spelt), key, number(rounds), Path::new(file)).await;
             }
+            ["meddle", spelt, key] => self.meddle(mode(spelt), key).await,
             ["is_held"] => say(self.guard().is_held()),
             ["lost"] => {
                 self.guard().lost().await;
@@ -257,6 +270,22 @@ impl Worker {
             }
             Err(error) => say(format_args!("{:?}", error.kind())),
         }
+    }
+
+    /// Tries to renew, release and take a key by a claim that does not hold it.
+    async fn meddle(&self, mode: Mode, key: &str) {
+        let claim = Claim::new(key, mode, LONG).expect("a valid claim");
+        let told = |ownership| match ownership {
+            Ok(Ownership::Lost) => "lost".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let renewed = told(renew(&self.client, &claim).await);
+        let released = told(self.client.release(&claim, AT_ONCE).await);
+        let taken = match self.client.acquire(&claim).await {
+            Ok(Attempt::Busy(_)) => "busy".to_owned(),
+            other => format!("{other:?}"),
+        };
+        say(format_args!("{renewed}, {released}, {taken}"));
     }
 
     /// Adds one to the number in a file, so many times, reading and writing it under the lock.

@@ -15,10 +15,10 @@ mod servers;
 mod subject;
 mod world;
 
-pub use cases::{Case, Needs, all};
+pub use cases::{Case, Means, Needs, all};
 pub use flaky::{Call, Fate, Flaky};
 pub use line::{Line, Proxy};
 pub use run::main;
 pub use servers::{Server, Software, Way, etcd_metric};
-pub use subject::Subject;
+pub use subject::{Subject, Users};
 pub use world::World;

@@ -8,7 +8,7 @@ use lock_core::{Mode, Profile};
 use tokio::time::timeout;
 
 use crate::patience::LIMIT;
-use crate::{Case, Subject, World, all, helper};
+use crate::{Case, Means, Subject, World, all, helper};
 
 /// Runs the suite on a store: the whole `main` of a target with `harness = false`.
 ///
@@ -38,8 +38,12 @@ pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
     arguments.test_threads.get_or_insert(8);
     let subject: Arc<dyn Subject> = Arc::new(start(None));
     let profile = block_on(subject.client()).expect("a client of the store under test").profile();
-    let cut = block_on(subject.cuttable()).expect("a client of the store under test").is_some();
-    let store = Store { subject, profile, cut };
+    let means = Means {
+        processes: subject.address().is_some(),
+        cut: block_on(subject.cuttable()).expect("a client of the store under test").is_some(),
+        users: subject.users().is_some(),
+    };
+    let store = Store { subject, profile, means };
     let trials = all().flat_map(|case| trials(&store, case)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -48,7 +52,7 @@ pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
 struct Store {
     subject: Arc<dyn Subject>,
     profile: Profile,
-    cut: bool,
+    means: Means,
 }
 
 /// A case as a trial, and once more as a permit of one if it is about exclusion.
@@ -63,8 +67,7 @@ fn trials(store: &Store, case: Case) -> Vec<Trial> {
 
 fn trial(store: &Store, case: Case, mode: Mode, suffix: &str) -> Trial {
     let permit = (mode != Mode::Exclusive).then_some(crate::Needs::Permits);
-    let processes = store.subject.address().is_some();
-    let missing = |needs: crate::Needs| needs.missing(&store.profile, processes, store.cut);
+    let missing = |needs: crate::Needs| needs.missing(&store.profile, store.means);
     let missing = case.needs.iter().copied().chain(permit).find_map(missing);
     let subject = store.subject.clone();
     let run = move || {

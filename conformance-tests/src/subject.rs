@@ -85,4 +85,39 @@ pub trait Subject: Send + Sync + 'static {
     async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
         Ok(None)
     }
+
+    /// Users who log in to a store of this kind, for one case; `None` if it knows none. Whatever that takes may wait until the
+    /// first of them is wanted.
+    fn users(&self) -> Option<Box<dyn Users>> {
+        None
+    }
+}
+
+/// Users of a store, each of whom may do what the store's documentation says that locks need, and nothing else.
+///
+/// They all reach one store, which need not be that of [`Subject::client`]: a server that asks who comes in is none for those
+/// who do not say it. It is gone when this is dropped, or the users are.
+///
+/// ```
+/// use conformance_tests::Users;
+///
+/// struct Server(&'static str);
+///
+/// #[async_trait::async_trait]
+/// impl Users for Server {
+///     async fn address(&self, name: &str) -> String {
+///         // Here the user is made.
+///         format!("redis://{name}:secret@{}", self.0)
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait Users: Send + Sync + 'static {
+    /// What a process passes to the target's `start` to reach the store as a user of this name, who is made by this call. The names
+    /// of a case are all different.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such user to be had; the case fails.
+    async fn address(&self, name: &str) -> String;
 }

@@ -5,14 +5,58 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Line, Proxy, Server, Software, Subject};
+use conformance_tests::{Line, Proxy, Server, Software, Subject, Users};
 use lock_core::{Backend, Result};
 use lock_postgres::Postgres;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::OnceCell;
 
 /// A server, and its address: alone in a process that did not start it.
 struct InPostgres {
     url: String,
     _server: Option<Server>,
+}
+
+/// The users of a case, on a server of their own that is started for the first of them.
+#[derive(Default)]
+struct Roles(OnceCell<Server>);
+
+/// What the README says that a user needs, for a role that all users have.
+const RIGHTS: &str = "
+    CREATE ROLE app;
+    GRANT USAGE ON SCHEMA locks TO app;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON locks.claims TO app;
+    GRANT USAGE, UPDATE ON SEQUENCE locks.claims_number TO app;";
+
+impl Roles {
+    async fn server(&self) -> &Server {
+        let start = async || {
+            let server = Server::with(Software::Postgres, &[]);
+            // The first client makes the table.
+            drop(Postgres::connect(server.url()).await.expect("the server is there"));
+            run(&server, RIGHTS.to_owned()).await;
+            server
+        };
+        self.0.get_or_init(start).await
+    }
+}
+
+async fn run(server: &Server, statements: String) {
+    let mut connection = PgConnection::connect(server.url()).await.expect("the server is there");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+        .execute(&mut connection)
+        .await
+        .expect("the server's own user may do it");
+    connection.close().await.expect("the end of a connection");
+}
+
+#[async_trait]
+impl Users for Roles {
+    async fn address(&self, name: &str) -> String {
+        let server = self.server().await;
+        run(server, format!("CREATE ROLE {name} LOGIN IN ROLE app")).await;
+        server.url().replace("//postgres@", &format!("//{name}@"))
+    }
 }
 
 #[async_trait]
@@ -32,6 +76,10 @@ impl Subject for InPostgres {
     async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
         let proxy = Proxy::to(&self.url).await;
         Ok(Some((Arc::new(Postgres::connect(proxy.url()).await?), Arc::new(proxy))))
+    }
+
+    fn users(&self) -> Option<Box<dyn Users>> {
+        Some(Box::new(Roles::default()))
     }
 
     fn address(&self) -> Option<String> {

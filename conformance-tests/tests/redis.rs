@@ -5,14 +5,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Line, Proxy, Server, Software, Subject};
+use conformance_tests::{Line, Proxy, Server, Software, Subject, Users};
 use lock_core::{Backend, Result};
 use lock_redis::Redis;
+use tokio::sync::OnceCell;
 
 /// A server, and its address: alone in a process that did not start it.
 struct InRedis {
     url: String,
     _server: Option<Server>,
+}
+
+/// The users of a case, on a server of their own that is started for the first of them.
+#[derive(Default)]
+struct InAcl(OnceCell<Server>);
+
+/// What the README says that a user needs.
+const RIGHTS: &str = "resetkeys ~lock:* resetchannels &lock:* -@all +evalsha +script|load +subscribe +publish \
+    +time +get +mget +set +del +pexpire +pttl +zadd +zrange +zrem +zscore +select";
+
+#[async_trait]
+impl Users for InAcl {
+    async fn address(&self, name: &str) -> String {
+        let server = self.0.get_or_init(async || Server::with(Software::Redis, &[])).await;
+        let client = redis::Client::open(server.url()).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("the server is there");
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER")
+            .arg(name)
+            .arg("on")
+            .arg(">secret")
+            .arg(RIGHTS.split_whitespace().collect::<Vec<_>>());
+        user.query_async::<()>(&mut connection).await.expect("a new user");
+        server.url().replace("redis://", &format!("redis://{name}:secret@"))
+    }
 }
 
 #[async_trait]
@@ -32,6 +58,10 @@ impl Subject for InRedis {
     async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
         let proxy = Proxy::to(&self.url).await;
         Ok(Some((Arc::new(Redis::connect(proxy.url()).await?), Arc::new(proxy))))
+    }
+
+    fn users(&self) -> Option<Box<dyn Users>> {
+        Some(Box::new(InAcl::default()))
     }
 
     fn address(&self) -> Option<String> {

@@ -20,7 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_release_whose_answer_is_cut_off_is_not_a_loss, exclusive; needs Cut),
     case!(a_skip_after_a_cut_is_answered_by_the_store, exclusive; needs Cut),
     case!(a_lock_outlives_the_connections_of_its_holder, exclusive; needs Fair, Cut),
-    case!(clients_that_are_cut_off_and_go_leave_no_connection, exclusive; needs Cut),
+    case!(a3_twenty_five_clients_that_are_cut_off_and_go_leave_no_connection, exclusive; needs Cut),
+    case!(a3_five_hundred_clients_that_are_cut_off_and_go_leave_no_connection; needs Cut),
 ];
 
 /// How long to let a store alone that did not answer.
@@ -176,8 +177,19 @@ async fn a_lock_outlives_the_connections_of_its_holder(world: World) {
     world.unspoiled(trial).await;
 }
 
-/// Many clients lock, are cut off, and go: the connections are as many as before.
-async fn clients_that_are_cut_off_and_go_leave_no_connection(world: World) {
+/// 25 clients lock, are cut off, and go: the connections are as many as before.
+async fn a3_twenty_five_clients_that_are_cut_off_and_go_leave_no_connection(world: World) {
+    come_and_go(&world).await;
+}
+
+/// The same with 500 clients, of whom 25 are there at a time.
+async fn a3_five_hundred_clients_that_are_cut_off_and_go_leave_no_connection(world: World) {
+    for _ in 0..20 {
+        come_and_go(&world).await;
+    }
+}
+
+async fn come_and_go(world: &World) {
     crowd(25, |at| {
         let world = world.clone();
         async move {

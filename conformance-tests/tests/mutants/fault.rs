@@ -61,6 +61,7 @@ pub(crate) enum Fault {
     LostReleaseIsAnError,
     // Who its clients are.
     EveryClientIsAStore,
+    ClientsStay,
     ForkIsAnotherStore,
     ForkFails,
     RenewIsForItsClient,

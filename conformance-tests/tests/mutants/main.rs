@@ -55,7 +55,7 @@ fn test() -> ! {
     let in_memory = all().filter(|case| !case.needs.contains(&Needs::Processes));
     let sound = in_memory.map(|case| {
         let name = format!("sound::{}", mutant::name(&case));
-        Trial::test(name, move || Mutant::SOUND.check(case, Duration::from_secs(60)).map_err(Failed::from))
+        Trial::test(name, move || Mutant::SOUND.check(case, Duration::from_secs(120)).map_err(Failed::from))
     });
     let pairs = table::MUTANTS.iter().flat_map(|(mutant, by)| by.iter().map(|name| (*mutant, *name)));
     let caught = pairs.map(|(mutant, name)| {

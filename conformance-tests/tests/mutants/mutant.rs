@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use conformance_tests::{Case, Needs, Subject, World};
-use lock_core::Mode;
+use lock_core::{Backend, Mode};
 
 use crate::fault::Fault;
 use crate::model::Model;
@@ -38,7 +38,14 @@ impl Mutant {
             }
             Self::Veneer(fault) => {
                 let veneer = Veneer::new(fault);
-                Arc::new(InMemory(Box::new(move || Arc::new(veneer.client())), Some(fault)))
+                let client = move || {
+                    let client = Arc::new(veneer.client());
+                    if fault == Fault::ClientsStay {
+                        std::mem::forget(client.clone());
+                    }
+                    client as Arc<dyn Backend>
+                };
+                Arc::new(InMemory(Box::new(client), Some(fault)))
             }
         })
     }

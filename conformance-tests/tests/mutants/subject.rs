@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Line, Subject};
+use conformance_tests::{Line, Subject, Users};
 use lock_core::{Backend, Result};
 use lock_sqlite::Sqlite;
 use tempfile::TempDir;
@@ -83,7 +83,21 @@ impl Subject for InFile {
         Ok(Arc::new(self.veneer.client_over(Arc::new(Sqlite::open(&self.path).await?))))
     }
 
+    fn users(&self) -> Option<Box<dyn Users>> {
+        Some(Box::new(Everybody(self.address()?)))
+    }
+
     fn address(&self) -> Option<String> {
         Some(format!("{:?} {}", self.fault, self.path))
+    }
+}
+
+/// Users who are all the same to the store.
+struct Everybody(String);
+
+#[async_trait]
+impl Users for Everybody {
+    async fn address(&self, _: &str) -> String {
+        self.0.clone()
     }
 }

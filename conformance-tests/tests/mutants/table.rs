@@ -21,9 +21,11 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
             "flaky::a_timeout_over_lost_replies_leaves_no_place",
             "flaky::lost_replies_make_no_second_holder_and_no_leak",
             "flaky::lost_requests_and_replies_make_no_second_holder_and_no_leak",
-            "many_users::a_hundred_tasks_through_five_clients_are_all_served",
+            "many_users::a4_a_hundred_tasks_through_five_clients_are_all_served",
+            "many_users::a4_five_hundred_tasks_through_five_clients_are_all_served",
+            "many_users::a5_five_hundred_registrations_in_one_record_are_all_there",
+            "many_users::a5_thirty_registrations_in_one_record_are_all_there",
             "many_users::tasks_that_give_up_leave_the_others_alone",
-            "many_users::thirty_registrations_in_one_record_are_all_there",
         ],
     ),
     (
@@ -340,7 +342,7 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         &[
             "bells::however_many_ring_before_no_ring_is_lost",
             "key_names::many_keys_are_as_many_locks",
-            "many_users::a_hundred_claims_at_once_are_all_different",
+            "many_users::a2_a_hundred_contexts_are_all_different_and_leave_nothing",
             "renewal::a_large_batch_is_renewed_whole",
         ],
     ),
@@ -350,6 +352,7 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
             "cancel::a_dropped_fork_does_no_harm",
             "key_names::the_shortest_key_is_a_key",
             "rwlock::a_writer_is_alone",
+            "users::a6_ten_processes_of_ten_users_cannot_touch_each_others_claims",
         ],
     ),
     (
@@ -446,6 +449,9 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         &[
             "contention::permits_reach_their_number_and_never_pass_it",
             "keeping::without_renewal_a_lock_is_lost_at_its_ttl",
+            "many_users::a1_fifty_executions_run_in_parallel",
+            "many_users::a1_five_hundred_executions_run_in_parallel",
+            "many_users::a2_five_hundred_contexts_are_all_different_and_leave_nothing",
             "permits::the_peak_is_exactly_the_number",
             "timeout::a_grant_within_the_limit_is_no_timeout",
             "tokens::no_token_is_issued_twice",
@@ -503,7 +509,14 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
             "retry_after::it_is_never_later_than_the_lapse",
         ],
     ),
-    (Veneer(RenewSaysHeld), &["renewal::a_claim_that_was_never_taken_is_not_made"]),
+    (
+        Veneer(RenewSaysHeld),
+        &[
+            "renewal::a_claim_that_was_never_taken_is_not_made",
+            "users::a6_five_hundred_processes_of_as_many_users_cannot_touch_each_others_claims",
+            "users::a6_ten_processes_of_ten_users_cannot_touch_each_others_claims",
+        ],
+    ),
     (
         Veneer(ReleaseSaysHeld),
         &[
@@ -511,6 +524,7 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
             "release::a_claim_that_never_came_is_lost",
             "release::a_released_claim_is_lost_to_its_owner",
             "release::what_is_released_many_times_at_once_is_held_once",
+            "users::a6_ten_processes_of_ten_users_cannot_touch_each_others_claims",
         ],
     ),
     (
@@ -530,7 +544,13 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         Veneer(RenewStopsAtTheFirst),
         &["keeping::a_hundred_locks_are_kept_together", "renewal::a_claim_twice_in_a_batch_is_held_twice"],
     ),
-    (Veneer(RenewDoesNothing), &["renewal::a_claim_that_was_never_taken_is_not_made"]),
+    (
+        Veneer(RenewDoesNothing),
+        &[
+            "many_users::a4_a_hundred_tasks_through_five_clients_are_all_served",
+            "renewal::a_claim_that_was_never_taken_is_not_made",
+        ],
+    ),
     (Veneer(RenewCreates), &["renewal::a_claim_that_was_never_taken_is_not_made"]),
     (
         Veneer(RenewIsByKey),
@@ -589,7 +609,7 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         &[
             "clients::clients_come_and_go",
             "durations::the_longest_ttl_is_kept",
-            "many_users::fifty_executions_on_keys_of_their_own_run_in_parallel",
+            "many_users::a1_fifty_executions_run_in_parallel",
         ],
     ),
     (
@@ -626,6 +646,13 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
     (
         Veneer(EveryClientIsAStore),
         &["asking_twice::a_holder_asking_again_through_another_client_gets_the_same_token"],
+    ),
+    (
+        Veneer(ClientsStay),
+        &[
+            "many_users::a2_a_hundred_contexts_are_all_different_and_leave_nothing",
+            "many_users::a2_five_hundred_contexts_are_all_different_and_leave_nothing",
+        ],
     ),
     (
         Veneer(ForkIsAnotherStore),
@@ -708,5 +735,11 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
         ],
     ),
     (Veneer(FirstLookAfterACutIsBusy), &["cuts::a_skip_after_a_cut_is_answered_by_the_store"]),
-    (Veneer(ConnectionsStay), &["cuts::clients_that_are_cut_off_and_go_leave_no_connection"]),
+    (
+        Veneer(ConnectionsStay),
+        &[
+            "cuts::a3_five_hundred_clients_that_are_cut_off_and_go_leave_no_connection",
+            "cuts::a3_twenty_five_clients_that_are_cut_off_and_go_leave_no_connection",
+        ],
+    ),
 ];
