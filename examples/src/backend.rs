@@ -11,7 +11,8 @@ use lock_sqlite::Sqlite;
 
 /// The stores that are known here.
 pub const KNOWN: &str = "sqlite:PATH, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, \
-    or postgres://[USER:PASSWORD@]HOST[:PORT][/DATABASE][#SCHEMA]";
+    postgres://[USER:PASSWORD@]HOST[:PORT][/DATABASE][#SCHEMA], \
+    or etcd://[USER:PASSWORD@]HOST[:PORT][,HOST…][/PREFIX] in a program built with --features etcd, etcds:// for TLS";
 
 /// The URL of a store. It may have a password: what is printed of it stops at the host, and goes on with the schema.
 #[derive(Clone, PartialEq, Eq)]
