@@ -5,6 +5,7 @@ mod backend;
 mod backoff;
 mod claim;
 mod clock;
+mod drive;
 mod error;
 mod guard;
 mod keeper;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use backend::{Attempt, Backend, Busy, Grant, Ownership};
 pub use claim::{Claim, Owner};
+pub use drive::{Drive, Driven};
 pub use error::{Error, ErrorKind, Result};
 pub use guard::Guard;
 pub use key::{Key, Keys};

@@ -8,7 +8,6 @@ use sqlx::postgres::PgConnectOptions;
 
 mod address;
 mod backend;
-mod drive;
 mod error;
 mod house;
 mod line;

@@ -3,16 +3,13 @@
 //! A lone request finds the connection free and goes at once, as part of whoever asks. While it is away others gather, and
 //! go together: one round trip and one commit for all of them.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lock_core::{Attempt, Claim, Error, ErrorKind, Ownership, Result};
+use lock_core::{Attempt, Claim, Drive, Driven, Error, ErrorKind, Ownership, Result};
 use sqlx::postgres::PgArguments;
 use tokio::sync::oneshot;
 
-use crate::drive::{Drive, Driven};
 use crate::error::strange;
 use crate::house::House;
 use crate::link::Link;
@@ -112,15 +109,11 @@ impl Line {
 
     /// The answer; nothing if the runtime that was to get it has ended.
     async fn ask<T>(self: &Arc<Self>, job: impl FnOnce(Reply<T>) -> Job) -> Option<T> {
-        let (reply, mut answer) = oneshot::channel();
-        let drive = self.queue(job(reply));
-        let answer = poll_fn(|context| {
-            if let Some(drive) = &drive {
-                drive.poll(context);
-            }
-            Pin::new(&mut answer).poll(context)
-        });
-        answer.await.ok()
+        let (reply, answer) = oneshot::channel();
+        match self.queue(job(reply)) {
+            Some(drive) => drive.until(answer).await.ok(),
+            None => answer.await.ok(),
+        }
     }
 
     /// What is to be driven, if nobody works the line off; or else whoever does so goes on by himself.

@@ -1,7 +1,7 @@
 //! Requests of one kind gather while one is under way, and go together.
 //!
-//! A lone request goes at once, as part of whoever asks. What gathers meanwhile goes in one script: what a script costs
-//! the server, however little it does, is paid once for all.
+//! A lone request goes at once, as part of whoever asks, until somebody else waits for it to end. What gathers meanwhile
+//! goes in one script: what a script costs the server, however little it does, is paid once for all.
 #![allow(
     clippy::disallowed_methods,
     reason = "what goes together is nobody's own, and goes on without any of them"
@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lock_core::{Error, ErrorKind, Result};
+use lock_core::{Drive, Driven, Error, ErrorKind, Result};
 use redis::Value;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -31,6 +31,8 @@ pub(crate) struct Group {
 struct State {
     waiting: Vec<Job>,
     under_way: bool,
+    /// What is under way, if it is part of whoever asked.
+    driven: Option<Driven>,
 }
 
 /// What is asked for, and where the answer goes.
@@ -48,25 +50,27 @@ impl Group {
 
     /// Asks for one claim, alone or with others.
     pub(crate) async fn ask(self: &Arc<Self>, part: Part) -> Result<Value> {
-        let answer = match self.enter(part) {
-            Ok((turn, part)) => turn.run(&[part]).await.pop(),
-            Err(answer) => answer.await.ok(),
+        let (reply, answer) = oneshot::channel();
+        let answer = match self.enter(Job { part, reply, runtime: Handle::current() }) {
+            Some(drive) => drive.until(answer).await,
+            None => answer.await,
         };
-        answer.unwrap_or_else(|| Err(gone()))
+        answer.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// The turn, if nothing is under way; or the answer to come.
-    fn enter(
-        self: &Arc<Self>,
-        part: Part,
-    ) -> std::result::Result<(Turn, Part), oneshot::Receiver<Result<Value>>> {
+    /// What is to be driven, if nothing is under way. Else that goes on by itself from now on.
+    fn enter(self: &Arc<Self>, job: Job) -> Option<Drive> {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.under_way, true) {
-            return Ok((Turn(self.clone()), part));
+        if std::mem::replace(&mut state.under_way, true) {
+            state.waiting.push(job);
+            let driven = state.driven.take();
+            drop(state);
+            driven.iter().for_each(Driven::let_go);
+            return None;
         }
-        let (reply, answer) = oneshot::channel();
-        state.waiting.push(Job { part, reply, runtime: Handle::current() });
-        Err(answer)
+        let drive = Drive::new(Turn(self.clone()).carry(vec![job]));
+        state.driven = Some(drive.driven());
+        Some(drive)
     }
 
     /// What goes next. Where that is nothing, nothing is under way.
@@ -82,6 +86,7 @@ impl Group {
         };
         let count = state.waiting.iter().take_while(fits).count();
         state.under_way = count > 0;
+        state.driven = None;
         state.waiting.drain(..count).collect()
     }
 

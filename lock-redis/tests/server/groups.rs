@@ -96,6 +96,23 @@ async fn tasks_that_ask_together_share_calls(#[case] tasks: usize, #[case] calls
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_somebody_elses_future_to_be_polled() {
+    let mut server = server();
+    let store = store(&server).await;
+    let claims = claims(3);
+    let mut asking = acquires(&store, &claims);
+    ask_all(&mut server, &mut asking).await;
+    while let Some(last) = asking.pop() {
+        assert!(granted(&within(last).await));
+    }
+    let mut asking = releases(&store, &claims);
+    ask_all(&mut server, &mut asking).await;
+    while let Some(last) = asking.pop() {
+        assert_eq!(within(last).await.expect("an answer"), Ownership::held(NO));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_asks_together_for_one_key_is_granted_it_one_after_the_other() {
     let mut server = server();
     let store = store(&server).await;
