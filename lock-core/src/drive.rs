@@ -103,8 +103,11 @@ impl Drive {
     /// Goes on with it, unless it is done or somebody else's.
     fn poll(&self, context: &mut Context<'_>) {
         let mut work = locked(&self.work);
-        if work.as_mut().is_some_and(|work| work.as_mut().poll(context).is_ready()) {
-            *work = None;
+        // What has panicked is not polled again.
+        if let Some(mut its) = work.take()
+            && its.as_mut().poll(context).is_pending()
+        {
+            *work = Some(its);
         }
     }
 }

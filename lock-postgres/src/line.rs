@@ -127,6 +127,12 @@ impl Line {
             return None;
         }
         let drive = Drive::new(work(Shift { line: self.clone(), over: false }));
+        if !self.link.server.is_ours() {
+            // A step is a transaction of several requests there: it must not stand open until somebody polls.
+            drop(state);
+            drive.driven().let_go();
+            return None;
+        }
         state.driven = Some(drive.driven());
         Some(drive)
     }

@@ -89,7 +89,7 @@ END $$;
 
 -- Removes some claims, or leaves each as a remnant for `keep` milliseconds under the owner that `remnants` has for it, and
 -- rings whoever has the turn. Answers 1 for each that was there, 0 for one that was not, and -1 for one that is still
--- there because a transaction has pinned it.
+-- there because a transaction has pinned it, or had a moment ago.
 CREATE FUNCTION {release}(owners bytea[], keeps bigint[], remnants bytea[], keys bytea[])
 RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE

@@ -95,6 +95,11 @@ impl Server {
         Self { pool: None, ..self.clone() }
     }
 
+    /// Whether connections are the client's alone, and each is one session.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.pool.is_none() && self.sessions
+    }
+
     /// Whether a connection is one session. Behind a transaction pooler it is another one for each transaction: what is
     /// prepared or set there meets somebody else, and who listens there hears nothing. Finding out leaves nothing behind.
     pub(crate) async fn has_sessions(&self) -> Result<bool> {

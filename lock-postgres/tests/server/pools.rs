@@ -1,15 +1,17 @@
 //! Connections that are not the client's alone: the application's pool, and PgBouncer's.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use conformance_tests::Server;
-use lock_core::{Backend, Locker};
+use lock_core::{Attempt, Backend, Locker};
 use lock_postgres::{Options, Postgres};
 use sqlx::postgres::PgPoolOptions;
 
-use crate::help::{LONG, database, locker, number, server, within};
+use crate::help::{LONG, claim, database, locker, number, server, within};
 
 /// So many tasks that all want one lock; never two at once.
 async fn contend(lockers: &[Locker], key: &'static str, tasks: usize) {
@@ -43,6 +45,19 @@ async fn two_hundred_wait_by_way_of_a_pool_of_one() {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'test'",
     );
     assert!(connections.await <= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_future_that_is_not_polled_keeps_no_connection_of_a_pool() {
+    let url = database().await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a pool");
+    let store = within(Postgres::from_pool(&pool)).await.expect("connected");
+    let one = claim("a", LONG);
+    let mut asking = Box::pin(store.acquire(&one));
+    let begun = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context).is_pending()));
+    assert!(begun.await);
+    drop(within(pool.acquire()).await.expect("the pool's one connection"));
+    assert!(matches!(within(asking).await, Ok(Attempt::Granted(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
