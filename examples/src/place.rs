@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::backend::Url;
@@ -52,18 +52,17 @@ impl Place {
             Self::Directory(dir) => {
                 std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
             }
-            Self::Schema(url) if !url.is_postgres() => {
-                bail!("--data {}: keeps no data; expected {}", url.scheme().unwrap_or_default(), Self::KNOWN)
-            }
             Self::Schema(url) => postgres::make(url).await,
         }
     }
 }
 
+/// What begins with a word and a colon is a URL, if a mistyped one, and has its password: it is refused when it is used, and
+/// never made a directory. One that is called so is `./a:b`.
 impl From<String> for Place {
     fn from(text: String) -> Self {
         let url = Url::from(text);
-        if url.is_postgres() || url.as_arg().contains("://") {
+        if url.scheme().is_some() || url.as_arg().contains("://") {
             Self::Schema(url)
         } else {
             Self::Directory(url.as_arg().into())

@@ -41,10 +41,11 @@ pub struct Database {
 
 impl Database {
     pub(super) async fn connect(url: &Url, ttl: Duration) -> Result<Self> {
+        let schema = schema(url)?;
         // What is wrong is said at once: a pool would try for long.
         drop(reach(url).await?);
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(Duration::from_secs(60));
-        Ok(Self { pool: pool.connect_lazy_with(options(url)?), schema: schema(url)?, ttl })
+        Ok(Self { pool: pool.connect_lazy_with(options(url)?), schema, ttl })
     }
 
     /// A statement that says nothing for the ttl is ended by the server: its rows are not locked for ever by somebody who
@@ -191,7 +192,12 @@ fn options(url: &Url) -> Result<PgConnectOptions> {
     Ok(options.application_name("lock-examples").disable_statement_logging())
 }
 
+/// Of what is no such URL no more than its first word is said: the rest may be a password.
 fn schema(url: &Url) -> Result<String> {
+    if !url.is_postgres() {
+        let scheme = url.scheme().map(|scheme| format!(" {scheme}")).unwrap_or_default();
+        bail!("--data{scheme}: is no place for data; expected {}", Place::KNOWN);
+    }
     let schema =
         url.schema().with_context(|| format!("--data {url} names no schema; expected {}", Place::KNOWN));
     schema.map(str::to_owned)

@@ -133,7 +133,7 @@ fn a_bad_file_is_refused(#[case] content: &[u8], #[case] error: &str) {
 )]
 #[case::no_place_for_data(
     "--data mysql://me:secret@127.0.0.1/d",
-    "--data mysql: keeps no data; expected a directory, or postgres://"
+    "--data mysql: is no place for data; expected a directory, or postgres://"
 )]
 #[case::no_path("--backend sqlite:", "--backend sqlite: has no path")]
 #[case::no_directory("--backend sqlite:/nonexistent/locks.db", "open on sqlite: the directory /nonexistent")]
@@ -148,6 +148,41 @@ fn what_cannot_run_is_said_in_one_line(#[case] args: &str, #[case] error: &str) 
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert!(!ran.err.contains("secret"), "{}", ran.err);
     assert_eq!(ran.out, "");
+}
+
+#[rstest]
+#[case::one_slash("postgres:/me:secret@127.0.0.1:1/d#friday", "--data postgres: ")]
+#[case::no_slash("postgresql:me:secret@127.0.0.1:1/d#friday", "--data postgresql: ")]
+#[case::a_slip_of_the_pen("postgers:/me:secret@127.0.0.1:1/d#friday", "--data postgers: ")]
+#[case::capitals("Postgres://me:secret@127.0.0.1:1/d#friday", "--data Postgres: ")]
+#[case::no_scheme("me@secret://127.0.0.1:1/d#friday", "--data: ")]
+#[case::redis("redis://me:secret@127.0.0.1:1", "--data redis: ")]
+#[case::redis_with_one_slash("redis:/me:secret@127.0.0.1:1", "--data redis: ")]
+#[case::etcd("etcds://me:secret@127.0.0.1:1/data", "--data etcds: ")]
+#[case::sqlite("sqlite:secret/books.db", "--data sqlite: ")]
+#[case::beside_locks("redis:/me:secret@127.0.0.1:1 --backend sqlite:locks.db --no-locks", "--data redis: ")]
+fn what_is_no_place_for_data_is_never_made_a_directory(#[case] data: &str, #[case] error: &str) {
+    let error = format!("error: {error}is no place for data; expected a directory, or postgres://");
+    let dir = tempfile::tempdir().expect("a directory");
+    let asked = |command: &[&str], data: &str| {
+        let ran = program().args(command).arg("--data").args(data.split(' ')).current_dir(&dir).ended();
+        assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+        assert!(ran.err.starts_with(&error) && ran.err.lines().count() == 1, "{}", ran.err);
+        assert!(!ran.err.contains("secret"), "{}", ran.err);
+    };
+    asked(&[], data);
+    asked(&["check"], data.split(' ').next().unwrap_or_default());
+    assert_eq!(std::fs::read_dir(&dir).expect("the directory").count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_directory_may_have_a_colon_in_its_name() {
+    let scene = Scene::new(["A-1,aurora,BTC-USD,buy,1,100,"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = program();
+    command.arg("--orders").arg(scene.file()).args(["--data", "./a:b"]).current_dir(&dir);
+    command.ended().assert_clean();
+    assert!(dir.path().join("a:b/books.db").exists());
 }
 
 #[test]
