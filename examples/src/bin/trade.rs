@@ -89,7 +89,7 @@ struct Pace {
     /// How long the exchange takes to confirm an order
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_duration)]
     latency: Duration,
-    /// How long the work under a lock may take
+    /// How long the work under a lock may take; its write as long again, and so the wait for a row
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     patience: Duration,
     /// How many fills a worker looks at together

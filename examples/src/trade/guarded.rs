@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lock_core::Token;
+use lock_core::{Guard, Token};
 use lock_postgres::RowWait;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -53,7 +53,7 @@ pub struct Desk {
     pub books: Books,
     /// Who confirms it.
     pub exchange: Arc<Exchange>,
-    /// How long the work under a lock may take.
+    /// How long the work under a lock may take; its write as long again, and so the wait for a row.
     pub patience: Duration,
     /// Who records it.
     pub worker: String,
@@ -107,9 +107,10 @@ impl Desk {
         };
         let Some(guard) = guard else { return Ok(Self::skipped(order)) };
         info!(order = order.id, position, token = guard.token_of(&position).map(Token::get), "lock taken");
-        let work =
-            guard.run(async |guard| self.record(order, locks.proof(guard, &resource, &position), None).await);
-        self.in_time(work).await
+        let work = async |guard: &Guard| {
+            self.in_time(self.record(order, locks.proof(guard, &resource, &position), None)).await
+        };
+        guard.run(work).await
     }
 
     /// The same where locks and books are in one PostgreSQL. What ends the transaction frees the row: the commit, an error, the
@@ -120,10 +121,12 @@ impl Desk {
             WhenBusy::Wait => RowWait::Block,
             WhenBusy::Skip => RowWait::Skip,
         };
-        let mut tx = self.books.begin(Proof::None).await?.context("nobody asks for a proof")?;
-        if !tx.lock_row("positions", &position, wait).await? {
-            return Ok(Self::skipped(order));
-        }
+        let locking = async {
+            let mut tx = self.books.begin(Proof::None).await?.context("nobody asks for a proof")?;
+            Ok(tx.lock_row("positions", &position, wait).await?.then_some(tx))
+        };
+        // A time of its own: who has waited long has as long for the work as anybody.
+        let Some(tx) = self.in_time(locking).await? else { return Ok(Self::skipped(order)) };
         info!(order = order.id, position, "row locked");
         self.in_time(self.record(order, Proof::None, Some(tx))).await
     }
@@ -142,13 +145,14 @@ impl Desk {
             return Ok(Answer::InProgress);
         };
         info!(bot, order = order.id, token = guard.token().get(), "lock taken");
-        let work =
-            guard.run(async |guard| self.record(order, locks.proof(guard, &resource, &key), None).await);
-        self.in_time(work).await
+        let work = async |guard: &Guard| {
+            self.in_time(self.record(order, locks.proof(guard, &resource, &key), None)).await
+        };
+        guard.run(work).await
     }
 
-    /// Ends work that takes too long: dropped, it gives its lock back.
-    async fn in_time(&self, work: impl Future<Output = Result<Answer>>) -> Result<Answer> {
+    /// Ends work that takes too long. Inside the lock: what came of the work is the answer, also if its release takes long.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         timeout(self.patience, work).await.with_context(|| format!("gave up after {:?}", self.patience))?
     }
 
@@ -194,9 +198,13 @@ impl Desk {
     }
 
     /// Not dropped halfway: once sent off, it may be in the books, whether or not the lock is lost meanwhile. That is for the
-    /// database to say.
+    /// database to say. One that says nothing is not waited for, with the lock renewed, for ever: the next look tells.
     fn write(&self, row: Option<Tx>, proof: Proof<'_>, entry: &Entry) -> Result<Written> {
-        block_in_place(|| Handle::current().block_on(self.books.write(row, proof, entry)))
+        let write = async { timeout(self.patience, self.books.write(row, proof, entry)).await };
+        let written = block_in_place(|| Handle::current().block_on(write));
+        written.with_context(|| {
+            format!("no answer to the write after {:?}: it may be in the books", self.patience)
+        })?
     }
 
     fn skipped(order: &Order) -> Answer {

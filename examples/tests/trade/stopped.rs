@@ -120,6 +120,39 @@ fn a_late_trade_of_a_bot_is_refused(#[case] store: Store) {
     assert_eq!(scene.number(REFUSED), 1);
 }
 
+/// A database that says nothing to whoever writes to a table, until it does.
+#[rstest]
+#[case::a_write_by_key(Store::Apart, "socket", "", TRADES, "it may be in the books")]
+#[case::a_write_to_a_row(Store::Postgres, "socket", "", TRADES, "it may be in the books")]
+#[case::a_write_for_a_bot(Store::Postgres, "evaluator", "bot-1", TRADES, "it may be in the books")]
+#[case::the_lock_of_a_row(Store::Postgres, "socket", "", POSITIONS, "gave up after")]
+#[tokio::test]
+async fn a_database_that_says_nothing_is_not_waited_for_for_ever(
+    #[case] store: Store,
+    #[case] role: &str,
+    #[case] bot: &str,
+    #[case] silence: &'static str,
+    #[case] error: &str,
+) {
+    let scene = Scene::on(store, [format!("A-1,aurora,BTC-USD,buy,1,100,{bot}")]);
+    let books = scene.books(Duration::ZERO).await;
+    let mut silent = books.begin(Proof::None).await.expect("an answer").expect("no proof is asked for");
+    silent.rows(silence, []).await.expect("nobody else's");
+    let mut worker = scene.worker(role, "worker-1", "0/1", "--patience 3s");
+    worker.go();
+    worker.hears(error);
+    silent.commit().await.expect("an answer");
+    assert!(worker.ends().0.success(), "it has looked again");
+    assert_eq!(scene.findings().offences, []);
+    assert_eq!(scene.number("SELECT fills FROM positions"), 1);
+}
+
+/// It can be looked at all the same.
+const TRADES: &str = "LOCK TABLE trades IN EXCLUSIVE MODE";
+
+/// Nor can a row be locked.
+const POSITIONS: &str = "LOCK TABLE positions IN EXCLUSIVE MODE";
+
 /// Two evaluations, one after the other, and what the first one has to write when the second one is done.
 #[tokio::test]
 async fn b1_a_commit_is_confirmed_only_while_the_lock_is_held() {
