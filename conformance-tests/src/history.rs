@@ -140,8 +140,10 @@ pub struct Operation {
     pub holds: Vec<Hold>,
     /// When it began to wait for its keys.
     pub asked: Duration,
-    /// When it had them.
+    /// When it had them; as `asked`, if it never had.
     pub begin: Duration,
+    /// Whether it only waits for its keys, or gave them up. It does not work.
+    pub waits: bool,
     /// When it was about to give them back; `None` while it goes on, later than everything.
     pub end: Option<Duration>,
     /// What it wrote: a name for each version of a piece of state.
@@ -174,6 +176,8 @@ pub struct Hold {
     pub mode: Mode,
     /// The fencing token that came with it.
     pub token: Token,
+    /// Since when, if that is later than the beginning of what it was held for.
+    pub since: Option<Duration>,
 }
 
 impl Operation {
@@ -185,6 +189,7 @@ impl Operation {
             holds: Vec::new(),
             asked: begin,
             begin,
+            waits: false,
             end: end.into(),
             wrote: Vec::new(),
             saw: Vec::new(),
@@ -204,9 +209,15 @@ impl Operation {
         self
     }
 
+    /// Says that it has never had its keys: it has waited since it began, until now or until it gave up.
+    pub fn waits(mut self) -> Self {
+        self.waits = true;
+        self
+    }
+
     /// Adds a key that was held for it.
     pub fn holds(mut self, key: Key, mode: Mode, token: Token) -> Self {
-        self.holds.push(Hold { key, mode, token });
+        self.holds.push(Hold { key, mode, token, since: None });
         self
     }
 
@@ -231,15 +242,15 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, user, holds, begin, end, .. } = self;
+        let Self { id, user, holds, begin, waits, end, .. } = self;
         write!(f, "{id} (")?;
         if !user.is_empty() {
             write!(f, "by {user}, ")?;
         }
-        for Hold { key, mode, token } in holds {
+        for Hold { key, mode, token, .. } in holds {
             write!(f, "{:?} {mode} with token {token}, ", key.as_str())?;
         }
-        write!(f, "from {begin:?} to ")?;
+        write!(f, "{}from {begin:?} to ", if *waits { "waiting " } else { "" })?;
         match end {
             Some(end) => write!(f, "{end:?})"),
             None => f.write_str("the end)"),
@@ -301,5 +312,6 @@ mod tests {
         let told = hold("trade/7", EXCLUSIVE, 9, 1, 2).by("ann").to_string();
         assert_eq!(told, r#"trade/7 (by ann, "k" exclusive with token 9, from 1ms to 2ms)"#);
         assert_eq!(Operation::new("a", ms(1), None).to_string(), "a (from 1ms to the end)");
+        assert_eq!(operation("a", 1, 2).waits().to_string(), "a (waiting from 1ms to 2ms)");
     }
 }

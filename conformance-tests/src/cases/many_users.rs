@@ -70,7 +70,7 @@ async fn execute(n: usize, lock: Lock, recorder: Recorder, state: State, all: Ar
     all.wait().await;
     let (key, mut cause) = (guard.keys().next().expect("it has one").to_string(), name.clone());
     for event in 0..3 {
-        let mut recording = recorder.ask(format!("{name}, event {event}"), &user);
+        let mut recording = recorder.begin(format!("{name}, event {event}"), &user);
         recording.after(cause);
         cause = format!("{name}, event {event}");
         state.of(&key).into_iter().for_each(|version| execution.saw(version));

@@ -1,6 +1,7 @@
 //! An event before its cause, and a holder's end after its successor's start.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use lock_core::{Key, Mode, Token};
 
@@ -74,13 +75,17 @@ struct Held<'a> {
 
 impl Held<'_> {
     /// Where it stands among those on its key. What took no time was before what began at the same instant.
-    fn order(&self) -> (std::time::Duration, bool, Option<std::time::Duration>, Token) {
-        let Operation { begin, end, .. } = *self.operation;
-        (begin, end.is_none(), end, self.hold.token)
+    fn order(&self) -> (Duration, bool, Option<Duration>, Token) {
+        let end = self.operation.end;
+        (self.begin(), end.is_none(), end, self.hold.token)
+    }
+
+    fn begin(&self) -> Duration {
+        self.hold.since.unwrap_or(self.operation.begin)
     }
 
     fn outlasts(&self, start: &Self) -> bool {
-        self.operation.end.is_none_or(|end| end > start.operation.begin)
+        self.operation.end.is_none_or(|end| end > start.begin())
     }
 
     fn fault(&self, fault: fn(Key) -> Fault) -> Fault {
@@ -221,6 +226,9 @@ mod tests {
     #[case::keys_that_look_alike([on("k", "a", EXCLUSIVE, 1, 1, 3), on("K", "b", EXCLUSIVE, 2, 2, 4)], NONE)]
     #[case::one_of_several_keys([both("a", 1, 1, 3), on("l", "b", EXCLUSIVE, 2, 2, 4)], ["overlap: a b"])]
     #[case::several_keys([both("a", 1, 1, 3), both("b", 2, 2, 4)], ["overlap: a b", "overlap: a b"])]
+    #[case::a_second_key_that_was_free_by_then([on("l", "a", EXCLUSIVE, 1, 1, 3), later("b", 2, 2, 3, 4)], NONE)]
+    #[case::a_second_key_that_was_not([on("l", "a", EXCLUSIVE, 1, 1, 4), later("b", 2, 2, 3, 5)], ["overlap: a b"])]
+    #[case::the_first_key_before_the_second([hold("a", EXCLUSIVE, 1, 1, 3), later("b", 2, 2, 5, 6)], ["overlap: a b"])]
     #[case::no_keys([operation("a", 1, 3), operation("b", 2, 4)], NONE)]
     #[case::one_that_goes_on([goes_on("a", 1, 1), hold("b", EXCLUSIVE, 2, 9, 10)], ["overlap: a b"])]
     #[case::two_that_go_on([goes_on("a", 1, 1), goes_on("b", 2, 1)], ["overlap: a b"])]
@@ -259,6 +267,13 @@ mod tests {
     /// With two keys.
     fn both(id: &str, token: u64, begin: u64, end: u64) -> Operation {
         hold(id, EXCLUSIVE, token, begin, end).holds(Key::new("l").unwrap(), EXCLUSIVE, Token::new(token))
+    }
+
+    /// With two keys, the second one later.
+    fn later(id: &str, token: u64, begin: u64, since: u64, end: u64) -> Operation {
+        let mut operation = both(id, token, begin, end);
+        operation.holds[1].since = Some(ms(since));
+        operation
     }
 
     fn goes_on(id: &str, token: u64, begin: u64) -> Operation {

@@ -13,8 +13,8 @@ use super::{History, Hold, Operation};
 /// use conformance_tests::history::Recorder;
 ///
 /// let recorder = Recorder::default();
-/// let fill = recorder.ask("fill/7", "exchange");
-/// let trade = recorder.ask("trade/7", "ann");
+/// let fill = recorder.begin("fill/7", "exchange");
+/// let trade = recorder.begin("trade/7", "ann");
 /// assert!(recorder.history().operations()[1].end.is_none()); // it goes on
 /// trade.end();
 /// fill.end();
@@ -36,11 +36,25 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Writes down that an operation is begun: it asks for its keys, if it wants any.
+    /// Writes down that an operation asks for its keys. It waits until it [`hold`](Recording::hold)s some, or ends.
     pub fn ask(&self, id: impl Into<String>, user: impl Into<String>) -> Recording {
+        self.write(id, user, Operation::waits)
+    }
+
+    /// Writes down that an operation begins that wants no keys.
+    pub fn begin(&self, id: impl Into<String>, user: impl Into<String>) -> Recording {
+        self.write(id, user, |operation| operation)
+    }
+
+    fn write(
+        &self,
+        id: impl Into<String>,
+        user: impl Into<String>,
+        how: impl FnOnce(Operation) -> Operation,
+    ) -> Recording {
         let mut log = self.log();
         let operation = Operation::new(id, self.0.start.elapsed(), None).by(user);
-        log.push(operation);
+        log.push(how(operation));
         Recording { recorder: self.clone(), at: log.len() - 1 }
     }
 
@@ -85,20 +99,24 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Writes down that it holds its keys now, and how.
+    /// Writes down that it holds its keys now, and how. With the first it begins; more may come later, by other guards.
     pub fn hold(&mut self, guard: &Guard) {
         let held = |claim: &lock_core::Claim| {
             let (keys, mode) = (claim.keys().to_vec(), claim.mode());
             keys.into_iter().filter_map(move |key| {
                 let token = guard.token_of(&key)?;
-                Some(Hold { key, mode, token })
+                Some(Hold { key, mode, token, since: None })
             })
         };
         let holds: Vec<_> = guard.claims().flat_map(held).collect();
         let start = self.recorder.0.start;
         self.note(|operation| {
-            operation.begin = start.elapsed();
-            operation.holds.extend(holds);
+            let now = start.elapsed();
+            if std::mem::take(&mut operation.waits) {
+                operation.begin = now;
+            }
+            let since = (now > operation.begin).then_some(now);
+            operation.holds.extend(holds.into_iter().map(|hold| Hold { since, ..hold }));
         });
     }
 
@@ -129,5 +147,69 @@ impl Drop for Recording {
     fn drop(&mut self) {
         let start = self.recorder.0.start;
         self.note(|operation| operation.end = Some(start.elapsed()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::{Locker, Memory};
+    use rstest::rstest;
+
+    use super::*;
+
+    /// What is done with a recording, one after the other.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Hold,
+        End,
+    }
+    use Step::{End, Hold};
+
+    #[rstest]
+    #[case::it_asks(&[], true)]
+    #[case::it_gave_up(&[End], true)]
+    #[case::it_holds(&[Hold], false)]
+    #[case::it_has_held(&[Hold, End], false)]
+    #[case::it_holds_more(&[Hold, Hold], false)]
+    #[tokio::test]
+    async fn who_asks_waits_until_he_holds(#[case] steps: &[Step], #[case] waits: bool) {
+        let (locks, recorder) = (Locker::new(Memory::new()), Recorder::default());
+        let mut recording = Some(recorder.ask("a", ""));
+        let (mut guards, mut begun) = (Vec::new(), None);
+        for (n, step) in steps.iter().enumerate() {
+            match step {
+                Hold => {
+                    later(&recorder).await;
+                    let guard = locks.lock(n.to_string()).acquire().await.unwrap();
+                    recording.as_mut().unwrap().hold(&guard);
+                    guards.push(guard);
+                    begun.get_or_insert(recorder.history().operations()[0].begin);
+                }
+                End => recording.take().unwrap().end(),
+            }
+        }
+        let operation = recorder.history().operations()[0].clone();
+        assert_eq!(operation.waits, waits);
+        assert_eq!(operation.begin, begun.unwrap_or(operation.asked), "the first key begins it");
+        assert_eq!(operation.begin > operation.asked, begun.is_some());
+        let since: Vec<_> = operation.holds.iter().map(|hold| hold.since).collect();
+        assert_eq!(since.first().copied().flatten(), None, "as the operation");
+        assert!(since.iter().skip(1).all(|since| *since > Some(operation.begin)), "{since:?}");
+    }
+
+    #[test]
+    fn who_wants_no_keys_begins_at_once() {
+        let recorder = Recorder::default();
+        let _recording = recorder.begin("a", "");
+        assert!(!recorder.history().operations()[0].waits);
+    }
+
+    /// Waits for the clock to go on.
+    async fn later(recorder: &Recorder) {
+        let start = recorder.0.start;
+        let now = start.elapsed();
+        while start.elapsed() == now {
+            tokio::task::yield_now().await;
+        }
     }
 }

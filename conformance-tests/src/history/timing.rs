@@ -17,7 +17,8 @@ impl History {
     /// from it by at least so much.
     ///
     /// What is usual is the median of all operations of the history. One that goes on is measured up to the last moment
-    /// that the history knows of; it is never too short. Nor is a wait: somebody comes first. Of fewer than three, nobody can say which one is unusual.
+    /// that the history knows of; it is never too short. Nor is a wait: somebody comes first. One that never had its keys
+    /// has waited, and not worked. Of fewer than three, nobody can say which one is unusual.
     ///
     /// ```
     /// use std::time::Duration;
@@ -30,14 +31,13 @@ impl History {
     /// assert_eq!(found[0].to_string(), "took 4s where 25ms is usual: stuck (from 0ns to 4s)");
     /// ```
     pub fn timing(&self, times: u32, least: Duration) -> Vec<Finding> {
-        if self.0.len() < 3 {
-            return Vec::new();
-        }
         let moments = self.0.iter().flat_map(|one| [Some(one.asked), Some(one.begin), one.end]).flatten();
         let last = moments.max().unwrap_or_default();
-        let waited =
-            self.0.iter().map(|one| Span { open: true, ..span(one, one.asked, Some(one.begin), last) });
-        let worked = self.0.iter().map(|one| span(one, one.begin, one.end, last));
+        let waited = self.0.iter().map(|one| {
+            let end = if one.waits { one.end } else { Some(one.begin) };
+            Span { open: true, ..span(one, one.asked, end, last) }
+        });
+        let worked = self.0.iter().filter(|one| !one.waits).map(|one| span(one, one.begin, one.end, last));
         let mut found = outside(waited, times, least, |took, usual| Fault::Wait { took, usual });
         found.extend(outside(worked, times, least, |took, usual| Fault::Work { took, usual }));
         found
@@ -55,6 +55,9 @@ fn outside<'a>(
     fault: fn(Duration, Duration) -> Fault,
 ) -> Vec<Finding> {
     let spans: Vec<_> = spans.collect();
+    if spans.len() < 3 {
+        return Vec::new();
+    }
     let usual = median(spans.iter().map(|span| span.took));
     let outside = |span: &&Span| {
         let long = span.took > usual.saturating_mul(times);
@@ -104,6 +107,10 @@ mod tests {
         let begin = one.begin + ms(1_000);
         Operation { begin, end: Some(begin), asked: begin - ms(waited), ..one }
     }).collect())]
+    #[case::two_that_worked_while_another_waits(took([1, 5_000]).into_iter().chain([operation("c", 0, 1).waits()]).collect())]
+    #[case::one_that_waits_since_just_now(took([900, 900, 900]).into_iter().chain([
+        Operation::new("c", ms(1_090), None).waits()
+    ]).collect())]
     #[case::one_that_has_begun_just_now(vec![operation("a", 0, 2_000), operation("b", 0, 2_000), Operation::new("c", ms(1_999), None)])]
     fn usual_times_are_none_of_its_business(#[case] operations: Vec<Operation>) {
         assert_eq!(unusual(&operations), Vec::<String>::new());
@@ -120,6 +127,14 @@ mod tests {
     )]
     #[case::in_waiting(
         vec![operation("a", 10, 20), operation("b", 20, 30), operation("c", 3_000, 3_010).asked(ms(1_000))],
+        "waited 2s where 0ns is usual: c"
+    )]
+    #[case::still_in_waiting(
+        vec![operation("a", 0, 10), operation("b", 10, 20), Operation::new("c", ms(0), None).waits(), operation("d", 2_000, 2_010)],
+        "waited 2.01s where 0ns is usual: c"
+    )]
+    #[case::in_waiting_until_it_gave_up(
+        vec![operation("a", 0, 10), operation("b", 10, 20), operation("c", 0, 2_000).waits(), operation("d", 2_000, 2_010)],
         "waited 2s where 0ns is usual: c"
     )]
     fn an_unusual_time_is_found(#[case] operations: Vec<Operation>, #[case] expected: &str) {
