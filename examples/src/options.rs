@@ -13,11 +13,16 @@ use crate::backend::{KNOWN, Url};
 use crate::data::Proof;
 use crate::place::{Home, Place};
 
+/// What says where the locks live, and where the data is, without being among the arguments.
+pub const BACKEND: &str = "LOCK_EXAMPLES_BACKEND";
+/// See [`BACKEND`].
+pub const DATA: &str = "LOCK_EXAMPLES_DATA";
+
 /// Options that every workflow has.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Where the locks live; without it, beside the data.
-    #[arg(long, value_name = "URL", help = format!("Where the locks live: {KNOWN} [default: beside the data]"))]
+    #[arg(long, value_name = "URL", env = BACKEND, hide_env_values = true, help = format!("Where the locks live: {KNOWN} [default: beside the data]"))]
     pub backend: Option<Url>,
     /// Run the same workers bare, and see the damage
     #[arg(long)]
@@ -26,7 +31,7 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub ttl: Duration,
     /// Where the data is kept; without it, in a temporary place: where the locks are if that is a PostgreSQL.
-    #[arg(long, value_name = "PLACE", help = format!("Keep the data in {} [default: in a temporary place, \
+    #[arg(long, value_name = "PLACE", env = DATA, hide_env_values = true, help = format!("Keep the data in {} [default: in a temporary place, \
         removed at the end: in the PostgreSQL that the locks are in, or in a directory]", Place::KNOWN))]
     pub data: Option<Place>,
 }
@@ -106,12 +111,15 @@ impl Options {
     }
 
     /// What passes them on to a worker.
-    pub fn to_args(&self, place: &Place) -> Vec<String> {
-        let (data, url) = (place.as_arg(), self.url(place));
-        let mut args = ["--data", &data, "--backend", url.as_arg()].map(String::from).to_vec();
-        args.extend(["--ttl".to_owned(), format_duration(self.ttl).to_string()]);
+    pub fn to_args(&self) -> Vec<String> {
+        let mut args = vec!["--ttl".to_owned(), format_duration(self.ttl).to_string()];
         args.extend(self.no_locks.then(|| "--no-locks".to_owned()));
         args
+    }
+
+    /// The rest, which may have passwords: everybody on the machine can read arguments.
+    pub fn to_env(&self, place: &Place) -> [(&'static str, String); 2] {
+        [(DATA, place.as_arg()), (BACKEND, self.url(place).as_arg().to_owned())]
     }
 }
 

@@ -4,7 +4,6 @@
 //! standard output. Its standard input stays open as long as its parent lives: when it closes, the worker ends.
 
 use std::io::{BufRead as _, Write as _};
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -39,17 +38,22 @@ pub enum Heard {
 }
 
 impl Crew {
-    /// Starts one worker for each name, with these arguments.
+    /// Starts one worker for each name, with these arguments, and the same environment for all.
     ///
     /// # Errors
     ///
     /// A process could not be started.
-    pub fn start(jobs: impl IntoIterator<Item = (String, Vec<String>)>) -> Result<Self> {
+    pub fn start(
+        jobs: impl IntoIterator<Item = (String, Vec<String>)>,
+        env: &[(&'static str, String)],
+    ) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let (tell, heard) = mpsc::channel(1024);
         let mut workers = Vec::new();
         for (number, (name, args)) in jobs.into_iter().enumerate() {
-            workers.push(Worker::start(&program, number, name, &args, &tell)?);
+            let mut command = Command::new(&program);
+            command.args(args).envs(env.iter().cloned());
+            workers.push(Worker::start(command, number, name, &tell)?);
         }
         Ok(Self { workers, heard })
     }
@@ -98,14 +102,12 @@ impl Crew {
 
 impl Worker {
     fn start(
-        program: &Path,
+        mut command: Command,
         number: usize,
         name: String,
-        args: &[String],
         tell: &mpsc::Sender<(usize, Option<String>)>,
     ) -> Result<Self> {
-        let mut child = Command::new(program)
-            .args(args)
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

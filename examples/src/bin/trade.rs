@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use examples::options::Options;
+use examples::options::{DATA, Options};
 use examples::place::Place;
 use examples::trade::books::Books;
 use examples::trade::check::{Offence, check};
@@ -52,7 +52,7 @@ enum Command {
     /// Looks for damage in books that were kept with --data, and names every offender
     Check {
         /// The place that was given to the run
-        #[arg(long, value_name = "PLACE")]
+        #[arg(long, value_name = "PLACE", env = DATA, hide_env_values = true)]
         data: Place,
     },
     /// One of the processes of a run

@@ -116,10 +116,10 @@ async fn work(
     let locks = if options.no_locks { "no locks".to_owned() } else { format!("locks in {url}") };
     announce(orders, staff, &locks);
 
-    let common = [options.to_args(place), pace.to_vec()].concat();
+    let common = [options.to_args(), pace.to_vec()].concat();
     let begun = Instant::now();
     let mut tally = Tally::new(orders);
-    let mut crew = Crew::start(staff.jobs(&common))?;
+    let mut crew = Crew::start(staff.jobs(&common), &options.to_env(place))?;
     let watched = tokio::select! {
         watched = watch(&mut crew, &mut tally) => watched.map(|()| true),
         () = interrupted => Ok(false),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use conformance_tests::{Server, Software};
 use examples::backend::Url;
 use examples::data::{Proof, Sqlite, Tx};
+use examples::options::{BACKEND, DATA};
 use examples::place::{Home, Place, drawn};
 use examples::trade::books::Books;
 use examples::trade::check::{Findings, check};
@@ -27,7 +28,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// The program, with nothing of this process's own settings.
 pub(crate) fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_trade"));
-    program.env_remove("RUST_LOG");
+    for name in ["RUST_LOG", BACKEND, DATA] {
+        program.env_remove(name);
+    }
     program
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use examples::options::{BACKEND, DATA};
 use rstest::rstest;
 use rustix::process::Signal;
 
@@ -103,6 +104,36 @@ fn workers_end_when_their_parent_is_killed() {
         assert!(begun.elapsed() < LIMIT, "workers outlive their parent");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[rstest]
+#[case::of_the_locks_and_the_data(false)]
+#[case::of_the_data(true)]
+fn a_password_is_in_no_arguments(#[case] bare: bool) {
+    let database = Database::new();
+    // Whoever is trusted may say any.
+    let secret = |schema: &str| format!("{}#{schema}", database.0.replace("postgres@", "postgres:secret@"));
+    let mut command = program();
+    command.args(LONG.split_whitespace()).env(DATA, secret("friday")).env(BACKEND, secret("locks"));
+    if bare {
+        command.arg("--no-locks");
+    }
+    let mut parent = Worker::start(command);
+    parent.hears(if bare { "no locks" } else { "refused: another trade is in progress" });
+    let workers = workers_of(parent.id());
+    for process in workers.into_iter().chain([parent.id()]) {
+        let args = std::fs::read_to_string(format!("/proc/{process}/cmdline")).expect("it is there");
+        assert!(args.contains("trade") && !args.contains("secret"), "{args}");
+    }
+    parent.signal(Signal::INT);
+    let (status, said) = parent.ends();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+
+    let shown = program().arg("--help").env(BACKEND, secret("locks")).env(DATA, secret("friday")).ended();
+    assert!(shown.out.contains(BACKEND) && !shown.out.contains("secret"), "{}", shown.out);
+    let checked = program().arg("check").env(DATA, secret("friday")).ended();
+    assert_eq!(checked.code, Some(1), "{}{}", checked.out, checked.err); // nothing is recorded yet
 }
 
 /// Waits until there are all six of them.
