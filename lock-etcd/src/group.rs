@@ -1,7 +1,8 @@
 //! Requests of one kind gather while some are under way, and go together.
 //!
-//! The first few go at once, each as part of whoever asks. What gathers meanwhile goes in one transaction: what a write
-//! costs the store, however little it does, is paid once for all.
+//! The first few go at once. What gathers meanwhile goes in one transaction: what a write costs the store, however little it
+//! does, is paid once for all. Whatever goes is a task, also if it is one request: nobody waits for somebody else's future to
+//! be polled.
 #![allow(
     clippy::disallowed_methods,
     reason = "what goes together is nobody's own, and goes on without any of them"
@@ -36,9 +37,6 @@ pub(crate) trait Kind: Send + Sync + 'static {
     /// Does all of them, at one revision, and answers each.
     fn run(&self, link: &Link, parts: &[Part]) -> impl Future<Output = Answer<Vec<Self::Answer>>> + Send;
 }
-
-/// The turn, or the answer to come.
-type Entered<K> = Result<(Turn<K>, Part), oneshot::Receiver<Answer<<K as Kind>::Answer>>>;
 
 /// One request.
 #[derive(Clone)]
@@ -89,23 +87,20 @@ impl<K: Kind> Group<K> {
 
     /// Asks for one, alone or with others.
     pub(crate) async fn ask(self: &Arc<Self>, part: Part) -> Answer<K::Answer> {
-        match self.enter(part) {
-            Ok((turn, part)) => turn.run(&[part]).await.pop(),
-            Err(answer) => answer.await.ok(),
-        }
-        .unwrap_or_else(|| Err(gone()))
+        let (reply, answer) = oneshot::channel();
+        self.enter(Job { part, reply, runtime: Handle::current() });
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// The turn, if there is one; or the answer to come.
-    fn enter(self: &Arc<Self>, part: Part) -> Entered<K> {
+    /// Has it go at once, if a lane is free, or later.
+    fn enter(self: &Arc<Self>, job: Job<K::Answer>) {
         let mut state = self.state();
+        state.waiting.push(job);
         if state.under_way < LANES {
             state.under_way += 1;
-            return Ok((Turn(self.clone()), part));
+            drop(state);
+            drop(Turn(self.clone()));
         }
-        let (reply, answer) = oneshot::channel();
-        state.waiting.push(Job { part, reply, runtime: Handle::current() });
-        Err(answer)
     }
 
     /// What goes next.

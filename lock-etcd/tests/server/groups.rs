@@ -50,8 +50,12 @@ async fn acquire(server: &mut Server, store: &Etcd, claims: &[Claim]) -> Vec<Att
     hear_all(asking).await
 }
 
+fn releases<'a>(store: &'a Etcd, claims: &'a [Claim]) -> Asking<'a, Ownership> {
+    claims.iter().map(|claim| store.release(claim, NO).boxed()).collect()
+}
+
 async fn release(server: &mut Server, store: &Etcd, claims: &[Claim]) -> Vec<Ownership> {
-    let mut asking = claims.iter().map(|claim| store.release(claim, NO).boxed()).collect();
+    let mut asking = releases(store, claims);
     ask_all(server, &mut asking).await;
     hear_all(asking).await
 }
@@ -134,6 +138,22 @@ async fn a_lease_that_is_gone_is_one_claims_trouble() {
         assert_eq!(queue(&raw, &format!("{n}")).await.len(), 1);
         assert_eq!(store.release(claim, NO).await.expect("an answer"), Ownership::held(NO));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_another_to_listen() {
+    let mut server = server();
+    let store = with_spares(server.url(), 65).await;
+    let claims = claims(65);
+    let mut acquiring = acquires(&store, &claims);
+    ask_all(&mut server, &mut acquiring).await;
+    // Those who asked first listen last.
+    acquiring.reverse();
+    assert!(hear_all(acquiring).await.iter().all(granted));
+    let mut leaving = releases(&store, &claims);
+    ask_all(&mut server, &mut leaving).await;
+    leaving.reverse();
+    assert_eq!(hear_all(leaving).await, vec![Ownership::held(NO); 65]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
