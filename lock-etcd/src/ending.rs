@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use etcd_client::Txn;
 use etcd_client::proto::PbKeyValue;
 use lock_core::{Claim, Error, ErrorKind, Owner, Result};
 
@@ -12,7 +11,7 @@ use crate::error::Trouble;
 use crate::group::{Apart, Part};
 use crate::names::{Form, Place};
 use crate::queue::{Entry, Mine};
-use crate::steps;
+use crate::steps::{self, Step};
 
 impl Etcd {
     /// Removes a claim; whether it was there.
@@ -37,12 +36,13 @@ impl Etcd {
         &self,
         claim: &Claim,
         places: &[Place],
-        end: impl Fn(Form, i64) -> Result<Txn>,
+        end: impl Fn(Form, i64) -> Result<Step>,
     ) -> Result<bool> {
         let leases = &self.shared.leases;
         if let Some(known) = leases.known(claim.owner()) {
             let part = Part {
-                txn: end(known.form, known.number)?,
+                step: end(known.form, known.number)?,
+                skips: false,
                 keys: places.len(),
                 apart: vec![Apart::Claim(claim.owner())],
             };

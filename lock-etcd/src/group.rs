@@ -11,7 +11,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use etcd_client::Txn;
 use futures::future::join_all;
 use lock_core::{Error, ErrorKind, Key, Owner};
 use tokio::runtime::Handle;
@@ -19,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Trouble;
 use crate::link::Link;
+use crate::steps::Step;
 
 /// How many requests may be under way at a time, each of which may be several.
 const LANES: usize = 2;
@@ -34,6 +34,9 @@ pub(crate) type Answer<T> = Result<T, Trouble>;
 pub(crate) trait Kind: Send + Sync + 'static {
     type Answer: Send;
 
+    /// Whether these may go in one transaction, as they are.
+    fn together(&self, parts: &[Part]) -> bool;
+
     /// Does all of them, at one revision, and answers each.
     fn run(&self, link: &Link, parts: &[Part]) -> impl Future<Output = Answer<Vec<Self::Answer>>> + Send;
 }
@@ -41,7 +44,9 @@ pub(crate) trait Kind: Send + Sync + 'static {
 /// One request.
 #[derive(Clone)]
 pub(crate) struct Part {
-    pub(crate) txn: Txn,
+    pub(crate) step: Step,
+    /// Where its condition does not hold, nothing at all may be written.
+    pub(crate) skips: bool,
     /// How many keys it is about.
     pub(crate) keys: usize,
     /// No two that have one of these in common go together: the store looks at the conditions of all before it does any.
@@ -137,6 +142,9 @@ impl<K: Kind> Turn<K> {
             Ok(mut answers) => answers.pop().ok_or_else(gone),
             Err(trouble) => Err(trouble),
         };
+        if !kind.together(parts) {
+            return join_all(parts.iter().map(one)).await;
+        }
         match (kind.run(link, parts).await, parts) {
             (Ok(answers), _) => answers.into_iter().map(Ok).collect(),
             (Err(trouble), [_]) => vec![Err(trouble)],

@@ -9,9 +9,10 @@ use crate::epoch::Epoch;
 use crate::error::foreign;
 use crate::group::{Answer, Kind, Part};
 use crate::link::{Link, revision};
-use crate::steps;
+use crate::steps::{self, Step};
 
-/// Claims arrive. The epoch is raised first, if it must be, and is read.
+/// Claims arrive. The epoch is raised first, if it must be, and is read. One that skips and is refused writes nothing: it
+/// raises the epoch only where it arrives. So, when the epoch is due, many that skip go one by one.
 pub(crate) struct Arrivals {
     pub(crate) epoch: Arc<Epoch>,
     /// Where it is.
@@ -31,18 +32,60 @@ pub(crate) struct Arrived {
 impl Kind for Arrivals {
     type Answer = Arrived;
 
+    fn together(&self, parts: &[Part]) -> bool {
+        queued(parts) || self.epoch.raise(&self.name).is_none()
+    }
+
     async fn run(&self, link: &Link, parts: &[Part]) -> Answer<Vec<Arrived>> {
         let (reached, raise) = (self.epoch.reached(), self.epoch.raise(&self.name));
+        let arrived = |answer, revision, epoch| Arrived { answer, revision, epoch, reached };
+        if let [Part { step, skips: true, .. }] = parts {
+            let (answer, revision, epoch) = self.skip(link, step.clone(), raise).await?;
+            return Ok(vec![arrived(answer, revision, epoch)]);
+        }
+        let raise = raise.filter(|_| queued(parts));
         let raised = usize::from(raise.is_some());
-        let all = raise.into_iter().chain([TxnOp::get(&*self.name, None)]);
-        let all = all.chain(parts.iter().map(|part| TxnOp::txn(part.txn.clone())));
+        let all = raise.into_iter().chain([self.read()]);
+        let all = all.chain(parts.iter().map(|part| TxnOp::txn(part.step.clone().into())));
         let answer = link.transact(Txn::new().and_then(all.collect::<Vec<_>>())).await?;
-        let revision = revision(&answer);
-        let stored = steps::ranges(answer.clone()).next().ok_or_else(foreign)?;
-        let epoch = self.epoch.learn(&stored, revision)?;
-        let answers = steps::within(answer).skip(raised);
-        Ok(answers.map(|answer| Arrived { answer, revision, epoch, reached }).collect())
+        let (revision, epoch) = self.learn(&answer)?;
+        Ok(steps::within(answer).skip(raised).map(|answer| arrived(answer, revision, epoch)).collect())
     }
+}
+
+impl Arrivals {
+    /// Does one that writes nothing where it is refused: no epoch, either.
+    async fn skip(
+        &self,
+        link: &Link,
+        Step { when, then, or_else }: Step,
+        raise: Option<TxnOp>,
+    ) -> Answer<(PbTxnResponse, i64, u64)> {
+        let raised = usize::from(raise.is_some());
+        let then = raise.into_iter().chain([self.read()]).chain(then).collect();
+        let or_else = std::iter::once(self.read()).chain(or_else).collect();
+        let mut answer = link.transact(Step { when, then, or_else }).await?;
+        let (revision, epoch) = self.learn(&answer)?;
+        let first = if answer.succeeded { raised + 1 } else { 1 };
+        answer.responses.drain(..first.min(answer.responses.len()));
+        Ok((answer, revision, epoch))
+    }
+
+    fn read(&self) -> TxnOp {
+        TxnOp::get(&*self.name, None)
+    }
+
+    /// At which revision it was, and the epoch, which is the first that it read.
+    fn learn(&self, answer: &PbTxnResponse) -> Answer<(i64, u64)> {
+        let revision = revision(answer);
+        let stored = steps::ranges(answer.clone()).next().ok_or_else(foreign)?;
+        Ok((revision, self.epoch.learn(&stored, revision)?))
+    }
+}
+
+/// Whether there is one among them that writes in any case: then the epoch may be raised beside them.
+fn queued(parts: &[Part]) -> bool {
+    parts.iter().any(|part| !part.skips)
 }
 
 /// Claims leave. Answers whether each was there.
@@ -51,11 +94,15 @@ pub(crate) struct Removals;
 impl Kind for Removals {
     type Answer = bool;
 
+    fn together(&self, _: &[Part]) -> bool {
+        true
+    }
+
     async fn run(&self, link: &Link, parts: &[Part]) -> Answer<Vec<bool>> {
         if let [one] = parts {
-            return Ok(vec![link.transact(one.txn.clone()).await?.succeeded]);
+            return Ok(vec![link.transact(one.step.clone()).await?.succeeded]);
         }
-        let all: Vec<_> = parts.iter().map(|part| TxnOp::txn(part.txn.clone())).collect();
+        let all: Vec<_> = parts.iter().map(|part| TxnOp::txn(part.step.clone().into())).collect();
         let answer = link.transact(Txn::new().and_then(all)).await?;
         Ok(steps::within(answer).map(|answer| answer.succeeded).collect())
     }

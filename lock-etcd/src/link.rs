@@ -147,7 +147,8 @@ impl Link {
         }
     }
 
-    pub(crate) async fn transact(&self, txn: Txn) -> Result<PbTxnResponse, Trouble> {
+    pub(crate) async fn transact(&self, txn: impl Into<Txn>) -> Result<PbTxnResponse, Trouble> {
+        let txn = txn.into();
         let answer = self.call(|session| {
             let (mut kv, txn) = (session.kv.clone(), txn.clone());
             async move { kv.txn(txn).await }

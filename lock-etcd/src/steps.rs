@@ -55,6 +55,20 @@ impl Under {
     }
 }
 
+/// A transaction, to which something may yet be added.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) when: Vec<Compare>,
+    pub(crate) then: Vec<TxnOp>,
+    pub(crate) or_else: Vec<TxnOp>,
+}
+
+impl From<Step> for Txn {
+    fn from(Step { when, then, or_else }: Step) -> Self {
+        Self::new().when(when).and_then(then).or_else(or_else)
+    }
+}
+
 /// Puts a claim on all its keys, at one revision, unless it is there; then, or if the condition does not hold, only looks.
 /// Answers the queues, unless it arrived where it had room for certain.
 pub(crate) fn arrive(
@@ -64,7 +78,7 @@ pub(crate) fn arrive(
     under: &Under,
     lease: &Lease,
     nth: u64,
-) -> Txn {
+) -> Step {
     let value = value(claim, lease.ttl, nth, wall_micros());
     let options = || Some(PutOptions::new().with_lease(lease.id));
     let put = |place: &Place| TxnOp::put(place.own(under.form()), &*value, options());
@@ -74,15 +88,13 @@ pub(crate) fn arrive(
     let none = |Range(from, to): Range| absent(&from).with_range(to);
     let before =
         |Range(from, to): Range, at| Compare::mod_revision(from, CompareOp::Less, at + 1).with_range(to);
-    let queue =
-        || Txn::new().when(free().collect::<Vec<_>>()).and_then(puts().chain(looks()).collect::<Vec<_>>());
-    let (compares, then): (Vec<_>, Vec<_>) = match (way, claim.mode()) {
-        (Way::Queue, Mode::Shared) => return queue().or_else(looks()),
+    let queue = || Step { when: free().collect(), then: puts().chain(looks()).collect(), or_else: looks() };
+    let (when, then): (Vec<_>, Vec<_>) = match (way, claim.mode()) {
+        (Way::Queue, Mode::Shared) => return queue(),
         // Whoever is alone has no need of the queue, and it costs the server some time.
         (Way::Queue, _) => {
-            let alone: Vec<_> = places.iter().map(|place| none(place.queue())).collect();
-            let queue = TxnOp::txn(queue().or_else(looks()));
-            return Txn::new().when(alone).and_then(puts().collect::<Vec<_>>()).or_else([queue]);
+            let alone = places.iter().map(|place| none(place.queue())).collect();
+            return Step { when: alone, then: puts().collect(), or_else: vec![TxnOp::txn(queue().into())] };
         }
         (Way::IfFree, Mode::Shared) => {
             (places.iter().map(|place| none(place.unshared())).chain(free()).collect(), puts().collect())
@@ -102,7 +114,7 @@ pub(crate) fn arrive(
             (nobody.chain(free()).collect(), puts().chain(looks()).collect())
         }
     };
-    Txn::new().when(compares).and_then(then).or_else(looks())
+    Step { when, then, or_else: looks() }
 }
 
 /// Whether a claim arrived, and the queues, if they were read.
@@ -200,8 +212,8 @@ pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Plac
 }
 
 /// Removes a claim with this number.
-pub(crate) fn remove(places: &[Place], form: Form, number: i64) -> Txn {
-    Txn::new().when(there(places, form, number)).and_then(deletes(places, form))
+pub(crate) fn remove(places: &[Place], form: Form, number: i64) -> Step {
+    Step { when: there(places, form, number), then: deletes(places, form), or_else: Vec::new() }
 }
 
 /// Removes a claim with this number and leaves remnants of it.
@@ -212,12 +224,12 @@ pub(crate) fn keep(
     number: i64,
     random: u128,
     lease: &Lease,
-) -> Txn {
+) -> Step {
     let value = kept(claim, lease.ttl, number, wall_micros(), random);
     let options = || Some(PutOptions::new().with_lease(lease.id));
     let remnant = |place: &Place| TxnOp::put(place.remnant(random), &*value, options());
-    let then: Vec<_> = deletes(places, form).into_iter().chain(places.iter().map(remnant)).collect();
-    Txn::new().when(there(places, form, number)).and_then(then)
+    let then = deletes(places, form).into_iter().chain(places.iter().map(remnant)).collect();
+    Step { when: there(places, form, number), then, or_else: Vec::new() }
 }
 
 /// Removes what is left of a claim that somebody took away in part, unless it has arrived anew.

@@ -143,9 +143,10 @@ impl Etcd {
     ) -> Result<Arrival> {
         // Those that gather have different ones, until there are too many to go together anyway.
         let nth = self.shared.arrived.fetch_add(1, Ordering::Relaxed) % STEP;
-        let txn = steps::arrive(claim, places, way, under, &lease, nth);
+        let (step, skips) =
+            (steps::arrive(claim, places, way, under, &lease, nth), !matches!(way, Way::Queue));
         let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
-        let part = Part { txn, keys: places.len(), apart };
+        let part = Part { step, skips, keys: places.len(), apart };
         let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
             Ok(arrived) => arrived,
             Err(Trouble::NoLease) => return Ok(Arrival::Again),

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use conformance_tests::{Server, etcd_metric};
+use etcd_client::Client;
 use futures::future::BoxFuture;
 use futures::{FutureExt, poll};
-use lock_core::{Attempt, Backend, Claim, Ownership, Result};
+use lock_core::{Attempt, Backend, Claim, Mode, Ownership, Result};
 use lock_etcd::Etcd;
+use rstest::rstest;
 
 use crate::help::{LONG, claim, queue, raw, server, store, within};
 
@@ -154,6 +156,35 @@ async fn nobody_waits_for_another_to_listen() {
     ask_all(&mut server, &mut leaving).await;
     leaving.reverse();
     assert_eq!(hear_all(leaving).await, vec![Ownership::held(NO); 65]);
+}
+
+#[rstest]
+#[case::exclusive(Mode::Exclusive, 1)]
+#[case::permits(Mode::permit_of(2).expect("not zero"), 1)]
+#[case::shared_on_many_keys(Mode::Shared, 32)]
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_skips_write_nothing_though_the_epoch_fell_behind(#[case] mode: Mode, #[case] keys: usize) {
+    let mut server = server();
+    let (raw, store) = (raw(&server).await, with_spares(server.url(), 10).await);
+    let skip = |n: usize| {
+        let keys: Vec<_> = (0..keys).map(|more| format!("{}", n + 100 * more)).collect();
+        Claim::new(keys, mode, LONG).expect("a valid claim")
+    };
+    let held = acquire(&mut server, &store, &claims(5)).await;
+    raw.kv_client().put("lock/n", format!("{:016}", 7), None).await.expect("put");
+    let before = revision(&raw).await;
+    // The first one finds out that it fell. Then one that is alone, and several, on different keys, that gather.
+    for count in [1, 1, 5] {
+        let skips: Vec<_> = (0..count).map(skip).collect();
+        assert!(!acquire(&mut server, &store, &skips).await.iter().any(granted));
+    }
+    assert_eq!(revision(&raw).await, before);
+    let Ok(Attempt::Granted(next)) = store.acquire(&skip(7)).await else { panic!("it is free") };
+    assert!(held.iter().all(|one| matches!(one, Attempt::Granted(held) if held.token < next.token)));
+}
+
+async fn revision(raw: &Client) -> i64 {
+    raw.kv_client().get("x", None).await.expect("an answer").header().expect("it has one").revision()
 }
 
 #[tokio::test(flavor = "multi_thread")]
