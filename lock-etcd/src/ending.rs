@@ -39,7 +39,9 @@ impl Etcd {
         end: impl Fn(Form, i64) -> Result<Step>,
     ) -> Result<bool> {
         let leases = &self.shared.leases;
-        if let Some(known) = leases.known(claim.owner()) {
+        // First, and for good: an answer that does not come leaves nobody with a turn of which it is not known whether it
+        // is still there.
+        if let Some(known) = leases.forget(claim.owner()) {
             let part = Part {
                 step: end(known.form, known.number)?,
                 skips: false,
@@ -47,12 +49,11 @@ impl Etcd {
                 apart: vec![Apart::Claim(claim.owner())],
             };
             if self.removals.ask(part).await? {
-                leases.released(claim.owner(), whole_seconds(claim.ttl()));
+                leases.freed(&known, whole_seconds(claim.ttl()));
                 return Ok(true);
             }
         }
         // Nothing is known of it, or it is not what it was.
-        leases.forget(claim.owner());
         for _ in 0..3 {
             match self.find(claim.owner(), places).await? {
                 Mine::Absent => return Ok(false),

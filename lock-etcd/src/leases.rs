@@ -182,9 +182,9 @@ impl Leases {
         self.memory().claims.remove(&owner)
     }
 
-    /// Forgets a claim that was removed from the store, and keeps its lease for the next one.
-    pub(crate) fn released(&self, owner: Owner, seconds: i64) {
-        if let Some(Known { lease, ttl, renewed, clean: true, .. }) = self.forget(owner) {
+    /// Keeps the lease of a claim that was removed from the store for the next one.
+    pub(crate) fn freed(&self, known: &Known, seconds: i64) {
+        if let Known { lease, ttl, renewed, clean: true, .. } = *known {
             self.put(Lease { id: lease, seconds, ttl, renewed });
         }
     }

@@ -66,6 +66,24 @@ async fn a_turn_that_was_lost_again_is_no_grant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_release_without_an_answer_a_turn_is_no_grant() {
+    let mut server = server();
+    let (store, waiter, _rings, _) = rung(&server, LONG).await;
+    let raw = raw(&server).await;
+    let place = queue(&raw, "a").await.remove(0);
+    server.pause();
+    within(store.release(&waiter, NO)).await.expect_err("it stands still");
+    server.resume();
+    // Whether or not the release was heard.
+    raw.kv_client().delete(place.key(), None).await.expect("an answer");
+    let Attempt::Granted(_) = within(store.acquire(&waiter)).await.expect("an answer") else {
+        panic!("it is free")
+    };
+    let anew = queue(&raw, "a").await;
+    assert!(anew.len() == 1 && anew[0].create_revision() > place.create_revision(), "{anew:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_turn_that_was_heard_of_late_is_looked_at() {
     let server = server();
     let (store, waiter, _rings, _) = rung(&server, SHORT * 2).await;
