@@ -107,7 +107,7 @@ struct Task {
 
 #[derive(Clone)]
 enum Request {
-    Watch { number: i64, name: Vec<u8>, puts: bool },
+    Watch { number: i64, name: Vec<u8> },
     Cancel(i64),
 }
 
@@ -173,11 +173,7 @@ impl Task {
                 self.last += 1;
                 waiter.watched.insert(name.clone(), (self.last, false));
                 self.watches.insert(self.last, (id, name.clone()));
-                self.sending.push_back(Request::Watch {
-                    number: self.last,
-                    name: name.clone(),
-                    puts: own.contains(name),
-                });
+                self.sending.push_back(Request::Watch { number: self.last, name: name.clone() });
             }
         }
         missed.into_iter().for_each(|number| self.cancel(number));
@@ -218,6 +214,10 @@ impl Task {
             }
             return self.look(id);
         }
+        if event == EventType::Put {
+            // It has gone and another one has come, which is behind.
+            return;
+        }
         let spent = waiter.watched.remove(name);
         self.look(id);
         if let Some((number, _)) = spent {
@@ -252,10 +252,9 @@ impl Task {
 
 async fn send(requests: &mut WatchRequestSender, request: Option<Request>) -> Result<(), etcd_client::Error> {
     match request {
-        Some(Request::Watch { number, name, puts }) => {
-            let options = WatchOptions::new().with_watch_id(number);
-            let deletes = options.clone().with_filters([WatchFilterType::NoPut]);
-            requests.watch(name, Some(if puts { options } else { deletes })).await
+        Some(Request::Watch { number, name }) => {
+            // Of another's name that may become its own it has to hear puts as well.
+            requests.watch(name, Some(WatchOptions::new().with_watch_id(number))).await
         }
         Some(Request::Cancel(number)) => requests.cancel(number).await,
         None => Ok(()),

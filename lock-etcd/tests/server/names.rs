@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Server, etcd_metric};
+use futures::FutureExt;
 use lock_core::{Attempt, Backend, Claim, Mode, Ownership};
 use lock_etcd::Etcd;
 use rstest::rstest;
 
-use crate::help::{LONG, queue, raw, renew, server, store, within};
+use crate::help::{LONG, claim, queue, raw, renew, server, store, until, within};
 
 const NO: Duration = Duration::ZERO;
 
@@ -63,6 +64,38 @@ async fn namesakes_stand_in_line_whoever_asks_for_them(#[case] keys: &[&str]) {
     assert_eq!(there.release(&two, NO).await.expect("an answer"), Ownership::held(NO));
     assert_eq!(far.release(&three, LONG).await.expect("an answer"), Ownership::held(LONG));
     assert_eq!(here.release(&three, NO).await.expect("an answer"), Ownership::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_comes_anew_under_the_name_it_waited_for_is_rung() {
+    let server = server();
+    let (raw, (here, there)) = (raw(&server).await, clients(&server).await);
+    let [first, waiter] = namesakes(&["a"], Mode::Exclusive, true);
+    let next = claim("a", LONG);
+    assert!(matches!(acquire(&there, &first).await, Attempt::Granted(_)));
+    assert!(matches!(acquire(&here, &waiter).await, Attempt::Busy(_)));
+    assert!(matches!(acquire(&there, &next).await, Attempt::Busy(_)));
+    let before = transactions(&server).await;
+    let mut rings = here.wakeups(&waiter).await.expect("a bell");
+    // It looks when its watches are there; when it has lost its place; and when the one ahead leaves, which is one more.
+    let looked = async |count| until(|| async { transactions(&server).await >= before + count }).await;
+    looked(1).await;
+    let place = queue(&raw, "a").await.remove(1);
+    raw.kv_client().delete(place.key(), None).await.expect("it is there");
+    looked(2).await;
+    there.release(&first, NO).await.expect("an answer");
+    looked(4).await;
+    assert!(matches!(acquire(&there, &waiter).await, Attempt::Busy(_)));
+    looked(6).await;
+    // All rings so far are of before.
+    while let Some(Some(_)) = rings.next().now_or_never() {}
+    there.release(&next, NO).await.expect("an answer");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+}
+
+async fn transactions(server: &Server) -> u64 {
+    let transactions = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="Txn",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#;
+    etcd_metric(server.url(), transactions).await.expect("it tells of itself")
 }
 
 #[rstest]
