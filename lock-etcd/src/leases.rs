@@ -126,6 +126,8 @@ impl Leases {
         {
             known.renewed = known.renewed.max(sent);
             known.ttl = ttl;
+            // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
+            known.come = false;
             return;
         }
         let Entry { number, nth, form, lease, .. } = *entry;
@@ -154,11 +156,12 @@ impl Leases {
         }
     }
 
-    /// Takes note that the turn of a claim has come: it was seen in its place, with nobody in its way. Nobody can get in its
-    /// way any more, as long as it is there.
-    pub(crate) fn come(&self, owner: Owner, entry: &Entry) {
+    /// Takes note that the turn of a claim has come: a look that was sent at `sent` saw it in its place, with nobody in its
+    /// way. Nobody can get in its way any more, as long as it is there. That it was there when it was last renewed, only a
+    /// look sent after that tells.
+    pub(crate) fn come(&self, owner: Owner, entry: &Entry, sent: Moment) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = known.is(entry);
+            known.come = known.is(entry) && known.renewed < sent;
         }
     }
 
@@ -191,5 +194,52 @@ impl Leases {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::proto::PbKeyValue;
+    use lock_core::{Claim, Mode};
+
+    use super::*;
+    use crate::names::Names;
+    use crate::queue::value;
+
+    const TTL: Duration = Duration::from_secs(600);
+
+    /// A claim that is in the store, last renewed at that moment.
+    fn claim(renewed: Moment) -> (Leases, Owner, Entry) {
+        let claim = Claim::new("a", Mode::Exclusive, TTL).expect("a valid claim");
+        let place = Names::new("lock").expect("a plain prefix").places(&claim).remove(0);
+        let stored = PbKeyValue {
+            key: place.own(Form::Short).into(),
+            value: value(&claim, TTL, 0, 0).into(),
+            create_revision: 7,
+            lease: 9,
+            ..PbKeyValue::default()
+        };
+        let entry = Entry::read(stored, &place).expect("an entry");
+        let leases = Leases::default();
+        leases.renewed(claim.owner(), &entry, TTL, renewed);
+        (leases, claim.owner(), entry)
+    }
+
+    #[test]
+    fn a_turn_is_told_once_and_not_of_a_look_before_the_last_renewal() {
+        let second = Duration::from_secs(1);
+        let start = Moment::now();
+        let (leases, owner, entry) = claim(start + second);
+        let turn = || leases.turn(owner, start).is_some();
+        assert!(!turn(), "nobody has looked");
+        leases.come(owner, &entry, start + second * 2);
+        assert!(turn() && !turn());
+        leases.come(owner, &entry, start + second * 2);
+        leases.renewed(owner, &entry, TTL, start + second * 3);
+        assert!(!turn(), "it was renewed since");
+        leases.come(owner, &entry, start + second * 2);
+        assert!(!turn(), "the renewal was sent after the look");
+        leases.come(owner, &entry, start + second * 4);
+        assert!(turn(), "the look was sent after the renewal");
     }
 }

@@ -7,6 +7,7 @@ use lock_core::{Mode, Owner, Ring};
 use tokio::sync::mpsc;
 
 use crate::Shared;
+use crate::clock::Moment;
 use crate::names::{Form, Place};
 use crate::queue::{Mine, Turn, View};
 
@@ -30,8 +31,8 @@ pub(crate) struct Waiter {
     pub(crate) wait: Wait,
     /// What it watches, and whether the watch is there.
     pub(crate) watched: HashMap<Vec<u8>, (i64, bool)>,
-    /// A look is under way.
-    pub(crate) looking: bool,
+    /// A look is under way, and was sent then.
+    pub(crate) looking: Option<Moment>,
     /// Something happened since it began.
     pub(crate) again: bool,
     /// What it has been told, at least.
@@ -40,11 +41,11 @@ pub(crate) struct Waiter {
 
 impl Waiter {
     pub(crate) fn new(wait: Wait) -> Self {
-        Self { wait, watched: HashMap::new(), looking: false, again: false, told: Turn::Others }
+        Self { wait, watched: HashMap::new(), looking: None, again: false, told: Turn::Others }
     }
 
-    /// Hears what a look saw. Answers whom it waits for.
-    pub(crate) fn saw(&mut self, view: &View) -> Vec<Vec<u8>> {
+    /// Hears what a look saw that was sent at `sent`. Answers whom it waits for.
+    pub(crate) fn saw(&mut self, view: &View, sent: Moment) -> Vec<Vec<u8>> {
         let Mine::Here(own) = view.mine(self.wait.owner) else {
             // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
             self.gone();
@@ -56,7 +57,7 @@ impl Waiter {
         self.wait.own = own_names(&self.wait.places, [own.form]);
         let wait = view.wait(self.wait.mode, own.number);
         if wait.turn == Turn::Now {
-            self.wait.shared.leases.come(self.wait.owner, &own);
+            self.wait.shared.leases.come(self.wait.owner, &own, sent);
         }
         if wait.turn > self.told {
             self.ring();

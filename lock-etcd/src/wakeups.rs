@@ -19,6 +19,7 @@ use lock_core::Ring;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::clock::Moment;
 use crate::link::PATIENCE;
 use crate::queue::View;
 use crate::steps;
@@ -227,8 +228,9 @@ impl Task {
 
     fn look(&mut self, id: u64) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.again = waiter.looking;
-        if !std::mem::replace(&mut waiter.looking, true) {
+        waiter.again = waiter.looking.is_some();
+        if !waiter.again {
+            waiter.looking = Some(Moment::now());
             let (mut kv, places, number) = (self.kv.clone(), waiter.wait.places.clone(), waiter.wait.number);
             let look = async move {
                 let look = steps::read(steps::look(&places, number));
@@ -241,11 +243,12 @@ impl Task {
 
     fn looked(&mut self, id: u64, view: &View) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.looking = false;
+        let sent = waiter.looking.take();
         if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        let behind = waiter.saw(view);
+        let Some(sent) = sent else { return };
+        let behind = waiter.saw(view, sent);
         self.aim(id, &behind);
     }
 }
