@@ -2,8 +2,9 @@
 //!
 //! A revision alone may not be the token: a store that was restored from a snapshot goes on from an older one. So a token
 //! is epoch + 16 × revision, and whoever arrives raises the epoch first when that sum has fallen more than a second behind
-//! the wall clock. What is in between is for claims that arrive in one transaction, on different keys. The epoch never sinks. A claim's is the one that the store had at the claim's revision: the transaction in
-//! which it arrives reads it, and fails for nobody else's raise.
+//! the wall clock. What is in between is for claims that arrive in one transaction, on different keys. The epoch never
+//! sinks. A claim's is the one that the store had at the claim's revision: the transaction in which it arrives reads it, and
+//! fails for nobody else's raise.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +15,8 @@ use lock_core::{Error, ErrorKind, Result, Token};
 use crate::clock::wall_micros;
 use crate::error::foreign;
 
-/// How many claims may arrive at one revision. A store that does a million of these a second would outrun the wall clock.
+/// How many claims may arrive at one revision. A store with more than a million of these places a second, which is 62,500
+/// revisions, would outrun the wall clock.
 pub(crate) const STEP: u64 = 16;
 
 /// How far tokens may be behind the wall clock.
