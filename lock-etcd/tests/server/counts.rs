@@ -80,9 +80,11 @@ async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64)
     for contender in (0..contenders).map(contend).collect::<Vec<_>>() {
         contender.await.expect("no panic");
     }
-    // To arrive, and to leave. And a lease for each.
-    let writes = proposals(&server).await - before;
-    assert!(writes <= 2 * contenders * rounds + 2 * contenders, "{writes} for {contenders} times {rounds}");
+    // To arrive, and to leave; a lease for each. And once more for whoever finds its short name taken: there are 256, so
+    // of 64 contenders a quarter do, and hardly ever twice as many.
+    let (writes, turns) = (proposals(&server).await - before, contenders * rounds);
+    let taken = 2 * turns * contenders / 256 + 10;
+    assert!(writes <= 2 * turns + contenders + taken, "{writes} for {contenders} times {rounds}");
     assert_eq!(streams(&server, "Watch", "Watch").await, 1);
 }
 
