@@ -152,6 +152,18 @@ async fn who_takes_its_deleted_queue_again_leaves_nothing_of_before() {
     assert_eq!(ask::<u64>(&server, "DBSIZE").await, 1, "the counter");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_second_lengthens_nobodys_claim() {
+    let server = server();
+    let store = store(&server).await;
+    let held = claim("a", LONG);
+    store.acquire(&held).await.expect("granted");
+    ask::<u64>(&server, "PEXPIRE lock:q:a 60000").await;
+    assert!(matches!(store.acquire(&claim("a", LONG)).await, Ok(Attempt::Busy(_))));
+    let left: i64 = ask(&server, &format!("PTTL lock:c:{}", held.owner().to_hex())).await;
+    assert!((1..=60_000).contains(&left), "{left}");
+}
+
 /// A server's clock that is set back makes what was written before lie far ahead.
 #[rstest]
 #[case::alone(0)]
