@@ -67,7 +67,8 @@ async fn a_pair_is_two_writes() {
 async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64) {
     let server = server();
     let locks = locker(server.url()).await;
-    let before = proposals(&server).await;
+    let removals = "etcd_debugging_mvcc_delete_total";
+    let (before, removed) = (proposals(&server).await, metric(&server, removals).await);
     let contend = |_| {
         let locks = locks.clone();
         tokio::spawn(async move {
@@ -83,6 +84,7 @@ async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64)
     // To arrive, and to leave; a lease for each. And once more for whoever finds its short name taken: there are 256, so
     // of 64 contenders a quarter do, and hardly ever twice as many.
     let (writes, turns) = (proposals(&server).await - before, contenders * rounds);
+    assert_eq!(metric(&server, removals).await - removed, turns, "each leaves once, by one name");
     let taken = 2 * turns * contenders / 256 + 10;
     assert!(writes <= 2 * turns + contenders + taken, "{writes} for {contenders} times {rounds}");
     assert_eq!(streams(&server, "Watch", "Watch").await, 1);
