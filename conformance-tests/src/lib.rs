@@ -19,6 +19,6 @@ pub use cases::{Case, Means, Needs, all};
 pub use flaky::{Call, Fate, Flaky};
 pub use line::{Line, Proxy};
 pub use run::main;
-pub use servers::{Server, Software, Way, etcd_metric};
+pub use servers::{Certificate, Server, Software, Way, etcd_metric};
 pub use subject::{Subject, Users};
 pub use world::World;

@@ -6,7 +6,7 @@ use lock_core::{Attempt, Backend, Ownership};
 use sqlx::postgres::PgListener;
 use sqlx::{Executor, PgConnection};
 
-use crate::help::{LONG, becomes, claim, database, raw, store, within};
+use crate::help::{LONG, becomes, claim, database, raw, run, store, within};
 
 /// Queues somebody for the key "midway", or grants it to him, and has not committed yet.
 pub(crate) async fn midway(url: &str) -> PgConnection {
@@ -34,6 +34,22 @@ async fn of_two_who_come_at_once_one_is_first() {
     within(one.execute("COMMIT")).await.expect("a commit");
     let attempt = within(asking).await.expect("no panic");
     assert!(matches!(attempt, Ok(Attempt::Busy(_))), "{attempt:?}");
+}
+
+/// Nor for the counter, which whoever was the first in a while has raised and not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_does_not_wait_for_another() {
+    let url = database().await;
+    let store = store(&url).await;
+    let mut one = midway(&url).await;
+    for n in 0..10 {
+        run(&url, "SELECT setval('locks.claims_number', 1)").await;
+        let other = claim(&format!("other/{n}"), LONG);
+        let attempt = within(store.acquire(&other)).await;
+        assert!(matches!(attempt, Ok(Attempt::Granted(_))), "{attempt:?}");
+        within(store.release(&other, Duration::ZERO)).await.expect("it was held");
+    }
+    within(one.execute("COMMIT")).await.expect("a commit");
 }
 
 #[tokio::test(flavor = "multi_thread")]
