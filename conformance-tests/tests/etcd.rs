@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Line, Proxy, Server, Software, Subject, Users};
+use conformance_tests::{Line, Proxy, Server, Software, Subject, Users, etcd_metric};
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
 use lock_core::{Backend, Result};
 use lock_etcd::Etcd;
@@ -15,6 +15,12 @@ use tokio::sync::OnceCell;
 struct InEtcd {
     url: String,
     _server: Option<Server>,
+}
+
+impl InEtcd {
+    fn on(server: Server) -> Self {
+        Self { url: server.url().to_owned(), _server: Some(server) }
+    }
 }
 
 /// The users of a case, on a server of their own that is started for the first of them, and root's client of it.
@@ -80,6 +86,16 @@ impl Subject for InEtcd {
         Ok(Some((Arc::new(Etcd::connect(proxy.url()).await?), Arc::new(proxy))))
     }
 
+    async fn alone(&self) -> Result<Option<Arc<dyn Subject>>> {
+        Ok(Some(Arc::new(Self::on(Server::with(Software::Etcd, &[])))))
+    }
+
+    /// And files: it does not tell them from connections, but their number stays.
+    async fn connections(&self) -> Result<Option<usize>> {
+        let open = etcd_metric(&self.url, "process_open_fds").await.expect("it tells");
+        Ok(usize::try_from(open).ok())
+    }
+
     fn users(&self) -> Option<Box<dyn Users>> {
         Some(Box::new(Roles::default()))
     }
@@ -93,8 +109,7 @@ fn start(address: Option<String>) -> InEtcd {
     if let Some(url) = address {
         return InEtcd { url, _server: None };
     }
-    let server = Server::of(Software::Etcd);
-    InEtcd { url: server.url().to_owned(), _server: Some(server) }
+    InEtcd::on(Server::of(Software::Etcd))
 }
 
 fn main() -> ExitCode {
