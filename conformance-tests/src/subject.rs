@@ -99,8 +99,9 @@ pub trait Subject: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// How many connections the store's server has, as it says itself, without the one on which it is asked; `None` if it does
-    /// not say. A subject that answers this has [`cuttable`](Self::cuttable) clients and can be had [`alone`](Self::alone).
+    /// How many connections the store's server has, without one on which it is asked; `None` if that cannot be told.
+    ///
+    /// A subject that answers it has [`cuttable`](Self::cuttable) clients, and can be had [`alone`](Self::alone).
     ///
     /// # Errors
     ///

@@ -1,15 +1,20 @@
 //! The conformance run of the store in etcd.
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Line, Proxy, Server, Software, Subject, Users, etcd_metric};
+use conformance_tests::{Line, Proxy, Server, Software, Subject, Users};
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
 use lock_core::{Backend, Result};
 use lock_etcd::Etcd;
 use tokio::sync::OnceCell;
+
+/// States of a socket in `/proc/net/tcp`.
+const ESTABLISHED: &str = "01";
+const CLOSE_WAIT: &str = "08";
 
 /// A server, and its address: alone in a process that did not start it.
 struct InEtcd {
@@ -90,10 +95,18 @@ impl Subject for InEtcd {
         Ok(Some(Arc::new(Self::on(Server::with(Software::Etcd, &[])))))
     }
 
-    /// And files: it does not tell them from connections, but their number stays.
+    /// By what the kernel says of its port, for etcd itself does not tell.
     async fn connections(&self) -> Result<Option<usize>> {
-        let open = etcd_metric(&self.url, "process_open_fds").await.expect("it tells");
-        Ok(usize::try_from(open).ok())
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+        let (_, port) = self.url.rsplit_once(':').expect("an address with a port");
+        let (here, port) = (Ipv4Addr::LOCALHOST, port.parse::<u16>().expect("a number"));
+        let end = format!("{:08X}:{port:04X}", u32::from_ne_bytes(here.octets()));
+        let open = |line: &&str| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            // Those on which it listens, and those that have ended on its side, are in other states.
+            words[1] == end && [ESTABLISHED, CLOSE_WAIT].contains(&words[3])
+        };
+        Ok(Some(sockets.lines().skip(1).filter(open).count()))
     }
 
     fn users(&self) -> Option<Box<dyn Users>> {
