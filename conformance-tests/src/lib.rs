@@ -3,6 +3,7 @@
 
 mod asking;
 mod cases;
+mod everything;
 mod flaky;
 mod helper;
 pub mod history;
@@ -16,6 +17,7 @@ mod subject;
 mod world;
 
 pub use cases::{Case, Means, Needs, all};
+pub use everything::everything;
 pub use flaky::{Call, Fate, Flaky};
 pub use line::{Line, Proxy};
 pub use run::main;

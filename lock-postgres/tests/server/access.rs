@@ -1,9 +1,8 @@
 //! Who may come in, and what one is told who may not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use lock_core::{Backend, Error, ErrorKind, Locker, Ownership, Result};
+use lock_core::{Backend, Error, ErrorKind, Locker, Result};
 use lock_postgres::{Options, Postgres};
 use rstest::rstest;
 
@@ -34,21 +33,7 @@ async fn user_with(url: &str, rights: impl IntoIterator<Item = (&str, &str)>) ->
 
 /// Everything that locks do.
 async fn everything(url: &str) -> Result<()> {
-    let store = Postgres::connect(url).await?;
-    let locks = Locker::new(store.clone()).with_ttl(LONG);
-    let one = Arc::new(claim("a", LONG));
-    store.acquire(&one).await?;
-    let two = claim("a", LONG);
-    store.acquire(&two).await?;
-    let mut rings = store.wakeups(&two).await?;
-    for answer in store.renew(std::slice::from_ref(&one)).await {
-        assert_eq!(answer?, Ownership::held(LONG));
-    }
-    assert_eq!(store.release(&one, Duration::ZERO).await?, Ownership::held(Duration::ZERO));
-    within(rings.next()).await;
-    store.release(&two, Duration::ZERO).await?;
-    assert!(locks.lock("b").hold_at_least(LIMIT).try_acquire().await?.expect("free").release().await.is_ok());
-    locks.lock("c").run(async |_| Ok(())).await
+    conformance_tests::everything(Arc::new(Postgres::connect(url).await?)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
