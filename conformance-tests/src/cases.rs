@@ -90,6 +90,8 @@ pub enum Needs {
     Processes,
     /// A client whose connections can be cut.
     Cut,
+    /// A server of the case's own that tells how many connections it has.
+    Counted,
     /// Users who log in.
     Users,
 }
@@ -106,6 +108,8 @@ pub struct Means {
     pub processes: bool,
     /// A client's connections can be cut.
     pub cut: bool,
+    /// The server tells how many connections it has.
+    pub counted: bool,
     /// The store has users.
     pub users: bool,
 }
@@ -130,6 +134,7 @@ impl Needs {
             Self::Pushed => (profile.pushed, "the store does not ring"),
             Self::Processes => (means.processes, "no other process reaches the store"),
             Self::Cut => (means.cut, "no client has connections to cut"),
+            Self::Counted => (means.counted, "the server does not count its connections"),
             Self::Users => (means.users, "the store has no users"),
         };
         (!met).then_some(reason)

@@ -3,6 +3,7 @@
 
 mod asking;
 mod cases;
+mod everything;
 mod flaky;
 mod helper;
 pub mod history;
@@ -16,9 +17,10 @@ mod subject;
 mod world;
 
 pub use cases::{Case, Means, Needs, all};
+pub use everything::everything;
 pub use flaky::{Call, Fate, Flaky};
 pub use line::{Line, Proxy};
 pub use run::main;
-pub use servers::{Server, Software, Way, etcd_metric};
+pub use servers::{Certificate, Server, Software, Way, etcd_metric};
 pub use subject::{Subject, Users};
 pub use world::World;

@@ -26,7 +26,6 @@ use tokio::task::JoinHandle;
 /// let guard = locks.lock("a").acquire().await?;
 /// proxy.cut_answers(); // the release is done, and nobody hears of it
 /// guard.release().await?;
-/// assert!(proxy.connections() <= 2); // the client's and its keeper's
 /// proxy.cut();
 /// # Ok(())
 /// # }
@@ -38,9 +37,6 @@ pub trait Line: Send + Sync + 'static {
     /// Ends each of the connections that there are when the server next says something on it, which is not passed on: what
     /// the client asked is done, and the client does not hear of it.
     fn cut_answers(&self);
-
-    /// How many connections there are.
-    fn connections(&self) -> usize;
 }
 
 /// A way to a server, on which a client can be cut off, kept from hearing, and led to another server.
@@ -76,7 +72,6 @@ struct State {
     made: AtomicUsize,
     held: AtomicUsize,
     doomed: AtomicUsize,
-    open: AtomicUsize,
     edit: Mutex<Box<Edit>>,
 }
 
@@ -106,7 +101,6 @@ impl Proxy {
             made: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             doomed: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
             edit: Mutex::new(Box::new(|_| {})),
         });
         let accepting = tokio::spawn(accept(listener, state.clone()));
@@ -186,10 +180,6 @@ impl Line for Proxy {
     fn cut_answers(&self) {
         self.state.doomed.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
-
-    fn connections(&self) -> usize {
-        self.state.open.load(Ordering::SeqCst)
-    }
 }
 
 impl fmt::Debug for Proxy {
@@ -209,14 +199,12 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     while let Ok((client, _)) = listener.accept().await {
         let mut cut = state.cuts.subscribe();
         let number = state.made.fetch_add(1, Ordering::SeqCst);
-        state.open.fetch_add(1, Ordering::SeqCst);
         let state = state.clone();
         tokio::spawn(async move {
             tokio::select! {
                 _ = cut.changed() => {}
                 () = pass(client, number, &state) => {}
             }
-            state.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }

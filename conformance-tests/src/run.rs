@@ -41,6 +41,7 @@ pub fn main<S: Subject>(start: impl FnOnce(Option<String>) -> S) -> ExitCode {
     let means = Means {
         processes: subject.address().is_some(),
         cut: block_on(subject.cuttable()).expect("a client of the store under test").is_some(),
+        counted: block_on(subject.connections()).expect("an answer of the store under test").is_some(),
         users: subject.users().is_some(),
     };
     let store = Store { subject, profile, means };

@@ -12,6 +12,7 @@
 //! A container or program is ended when its [`Server`] is dropped, and by a process that holds a pipe to this one when
 //! this one dies, however it dies.
 
+mod certificate;
 mod container;
 mod etcd;
 mod leash;
@@ -24,6 +25,7 @@ use std::env;
 
 use rustix::process::Signal;
 
+pub use certificate::Certificate;
 pub use etcd::etcd_metric;
 
 use etcd::ETCD;

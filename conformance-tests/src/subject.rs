@@ -86,6 +86,34 @@ pub trait Subject: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The same kind of store once more, for one case that has it alone; `None` if there is no such thing.
+    ///
+    /// # Errors
+    ///
+    /// Any; the case that asked for it fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`client`](Self::client).
+    async fn alone(&self) -> Result<Option<Arc<dyn Subject>>> {
+        Ok(None)
+    }
+
+    /// How many connections the store's server has, without one on which it is asked; `None` if that cannot be told.
+    ///
+    /// A subject that answers it has [`cuttable`](Self::cuttable) clients, and can be had [`alone`](Self::alone).
+    ///
+    /// # Errors
+    ///
+    /// Any; the case that asked for it fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`client`](Self::client).
+    async fn connections(&self) -> Result<Option<usize>> {
+        Ok(None)
+    }
+
     /// Users who log in to a store of this kind, for one case; `None` if it knows none. Whatever that takes may wait until the
     /// first of them is wanted.
     fn users(&self) -> Option<Box<dyn Users>> {

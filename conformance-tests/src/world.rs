@@ -66,6 +66,18 @@ impl World {
         client.expect("a case says what it needs")
     }
 
+    /// A world on a store of the same kind that nobody else uses, in a case that needs that.
+    pub(crate) async fn alone(&self) -> Self {
+        let subject = self.subject.alone().await.expect("a store of the case's own");
+        Self::new(subject.expect("a case says what it needs"), self.mode)
+    }
+
+    /// How many connections the server has, in a case that needs to know.
+    pub(crate) async fn connections(&self) -> usize {
+        let connections = self.subject.connections().await.expect("the server says it");
+        connections.expect("a case says what it needs")
+    }
+
     /// A locker on an independent client, with the comfortable ttl as default.
     pub async fn locker(&self) -> Locker {
         Locker::new(self.client().await).with_ttl(self.ttl())

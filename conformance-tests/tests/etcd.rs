@@ -1,5 +1,6 @@
 //! The conformance run of the store in etcd.
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,20 @@ use lock_core::{Backend, Result};
 use lock_etcd::Etcd;
 use tokio::sync::OnceCell;
 
+/// States of a socket in `/proc/net/tcp`.
+const ESTABLISHED: &str = "01";
+const CLOSE_WAIT: &str = "08";
+
 /// A server, and its address: alone in a process that did not start it.
 struct InEtcd {
     url: String,
     _server: Option<Server>,
+}
+
+impl InEtcd {
+    fn on(server: Server) -> Self {
+        Self { url: server.url().to_owned(), _server: Some(server) }
+    }
 }
 
 /// The users of a case, on a server of their own that is started for the first of them, and root's client of it.
@@ -80,6 +91,24 @@ impl Subject for InEtcd {
         Ok(Some((Arc::new(Etcd::connect(proxy.url()).await?), Arc::new(proxy))))
     }
 
+    async fn alone(&self) -> Result<Option<Arc<dyn Subject>>> {
+        Ok(Some(Arc::new(Self::on(Server::with(Software::Etcd, &[])))))
+    }
+
+    /// By what the kernel says of its port, for etcd itself does not tell.
+    async fn connections(&self) -> Result<Option<usize>> {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+        let (_, port) = self.url.rsplit_once(':').expect("an address with a port");
+        let (here, port) = (Ipv4Addr::LOCALHOST, port.parse::<u16>().expect("a number"));
+        let end = format!("{:08X}:{port:04X}", u32::from_ne_bytes(here.octets()));
+        let open = |line: &&str| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            // Those on which it listens, and those that have ended on its side, are in other states.
+            words[1] == end && [ESTABLISHED, CLOSE_WAIT].contains(&words[3])
+        };
+        Ok(Some(sockets.lines().skip(1).filter(open).count()))
+    }
+
     fn users(&self) -> Option<Box<dyn Users>> {
         Some(Box::new(Roles::default()))
     }
@@ -93,8 +122,7 @@ fn start(address: Option<String>) -> InEtcd {
     if let Some(url) = address {
         return InEtcd { url, _server: None };
     }
-    let server = Server::of(Software::Etcd);
-    InEtcd { url: server.url().to_owned(), _server: Some(server) }
+    InEtcd::on(Server::of(Software::Etcd))
 }
 
 fn main() -> ExitCode {

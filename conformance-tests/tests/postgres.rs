@@ -17,6 +17,12 @@ struct InPostgres {
     _server: Option<Server>,
 }
 
+impl InPostgres {
+    fn on(server: Server) -> Self {
+        Self { url: server.url().to_owned(), _server: Some(server) }
+    }
+}
+
 /// The users of a case, on a server of their own that is started for the first of them.
 #[derive(Default)]
 struct Roles(OnceCell<Server>);
@@ -78,6 +84,19 @@ impl Subject for InPostgres {
         Ok(Some((Arc::new(Postgres::connect(proxy.url()).await?), Arc::new(proxy))))
     }
 
+    async fn alone(&self) -> Result<Option<Arc<dyn Subject>>> {
+        Ok(Some(Arc::new(Self::on(Server::with(Software::Postgres, &[])))))
+    }
+
+    async fn connections(&self) -> Result<Option<usize>> {
+        let mut connection = PgConnection::connect(&self.url).await.expect("the server is there");
+        let count = "SELECT count(*) FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let count: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("it tells");
+        connection.close().await.expect("the end of a connection");
+        Ok(usize::try_from(count).ok())
+    }
+
     fn users(&self) -> Option<Box<dyn Users>> {
         Some(Box::new(Roles::default()))
     }
@@ -91,8 +110,7 @@ fn start(address: Option<String>) -> InPostgres {
     if let Some(url) = address {
         return InPostgres { url, _server: None };
     }
-    let server = Server::of(Software::Postgres);
-    InPostgres { url: server.url().to_owned(), _server: Some(server) }
+    InPostgres::on(Server::of(Software::Postgres))
 }
 
 fn main() -> ExitCode {

@@ -16,6 +16,12 @@ struct InRedis {
     _server: Option<Server>,
 }
 
+impl InRedis {
+    fn on(server: Server) -> Self {
+        Self { url: server.url().to_owned(), _server: Some(server) }
+    }
+}
+
 /// The users of a case, on a server of their own that is started for the first of them.
 #[derive(Default)]
 struct InAcl(OnceCell<Server>);
@@ -24,12 +30,17 @@ struct InAcl(OnceCell<Server>);
 const RIGHTS: &str = "resetkeys ~lock:* resetchannels &lock:* -@all +evalsha +script|load +subscribe +publish \
     +time +get +mget +set +del +pexpire +pttl +zadd +zrange +zrem +zscore +select";
 
+/// A connection beside the library's.
+async fn raw(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).expect("an address");
+    client.get_multiplexed_async_connection().await.expect("the server is there")
+}
+
 #[async_trait]
 impl Users for InAcl {
     async fn address(&self, name: &str) -> String {
         let server = self.0.get_or_init(async || Server::with(Software::Redis, &[])).await;
-        let client = redis::Client::open(server.url()).expect("an address");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("the server is there");
+        let mut connection = raw(server.url()).await;
         let mut user = redis::cmd("ACL");
         user.arg("SETUSER")
             .arg(name)
@@ -60,6 +71,16 @@ impl Subject for InRedis {
         Ok(Some((Arc::new(Redis::connect(proxy.url()).await?), Arc::new(proxy))))
     }
 
+    async fn alone(&self) -> Result<Option<Arc<dyn Subject>>> {
+        Ok(Some(Arc::new(Self::on(Server::with(Software::Redis, &[])))))
+    }
+
+    async fn connections(&self) -> Result<Option<usize>> {
+        let list: String =
+            redis::cmd("CLIENT").arg("LIST").query_async(&mut raw(&self.url).await).await.expect("it tells");
+        Ok(Some(list.lines().count() - 1))
+    }
+
     fn users(&self) -> Option<Box<dyn Users>> {
         Some(Box::new(InAcl::default()))
     }
@@ -73,8 +94,7 @@ fn start(address: Option<String>) -> InRedis {
     if let Some(url) = address {
         return InRedis { url, _server: None };
     }
-    let server = Server::of(Software::Redis);
-    InRedis { url: server.url().to_owned(), _server: Some(server) }
+    InRedis::on(Server::of(Software::Redis))
 }
 
 fn main() -> ExitCode {

@@ -63,12 +63,24 @@ async fn version(connection: &mut PgConnection, names: &Names) -> Result<usize> 
         let message = format!("the user lacks USAGE on schema {}", names.quoted("schema"));
         return Err(Error::new(ErrorKind::Backend, message));
     }
-    match ask_alone(connection, names.fill("SELECT {version}()::text")).await {
-        Ok(version) => Ok(version.parse().unwrap_or(0)),
-        // No such schema, or no such function.
-        Err(error) if ["3F000", "42883"].contains(&&*code(&error)) => Ok(0),
-        Err(error) => Err(explain(error)),
+    let mut transaction = connection.begin_with(BEGIN).await.map_err(explain)?;
+    let found = found(&mut transaction, names).await.map_err(explain)?;
+    transaction.commit().await.map_err(explain)?;
+    Ok(found)
+}
+
+/// The same in a transaction. What is not there is no error: after one the transaction would stand open as the role has it.
+async fn found(transaction: &mut PgConnection, names: &Names) -> sqlx::Result<usize> {
+    let known = format!(
+        "SELECT count(*)::text FROM pg_proc WHERE proname = {}
+        AND pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = {})",
+        literal(&format!("{}_version", names.table)),
+        literal(&names.schema)
+    );
+    if ask(transaction, known).await? == "0" {
+        return Ok(0);
     }
+    Ok(ask(transaction, names.fill("SELECT {version}()::text")).await?.parse().unwrap_or(0))
 }
 
 /// Makes what is missing, all or nothing, one client at a time.
@@ -84,15 +96,7 @@ async fn make(connection: &mut PgConnection, names: &Names) -> sqlx::Result<()> 
     if ask(&mut transaction, there).await? == "0" {
         transaction.execute(AssertSqlSafe(names.fill("CREATE SCHEMA {schema}"))).await?;
     }
-    let (name, version) = (literal(&format!("{}_version", names.table)), names.fill("{version}()"));
-    let known = format!(
-        "SELECT count(*)::text FROM pg_proc WHERE proname = {name}
-        AND pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = {schema})"
-    );
-    let found = match ask(&mut transaction, known).await?.as_str() {
-        "0" => 0,
-        _ => ask(&mut transaction, format!("SELECT {version}::text")).await?.parse().unwrap_or(0),
-    };
+    let found = found(&mut transaction, names).await?;
     for version in found + 1..=VERSIONS.len() {
         transaction.execute(AssertSqlSafe(upgrade(names, version))).await?;
     }

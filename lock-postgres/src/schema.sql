@@ -44,13 +44,22 @@ CREATE FUNCTION {next}() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     n bigint := nextval({'number'});
     micros bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+    table_ integer := {'claims'}::regclass::oid::bigint::bit(32)::integer;
 BEGIN
     IF n >= micros - 1000000 THEN RETURN n; END IF;
-    -- One at a time, or it might be set back. Whoever comes second finds that it is done.
-    PERFORM pg_advisory_xact_lock({'claims'}::regclass::oid::bigint::bit(32)::integer, -1);
-    n := nextval({'number'});
-    IF n >= micros - 1000000 THEN RETURN n; END IF;
-    RETURN setval({'number'}, micros);
+    -- One at a time, or it might be set back. Whoever comes second finds that it is done, and waits for no more than that:
+    -- the counter knows of no transaction, and other keys are not to wait for the end of this one.
+    BEGIN
+        PERFORM pg_advisory_lock(table_, -1);
+        n := nextval({'number'});
+        IF n < micros - 1000000 THEN n := setval({'number'}, micros); END IF;
+        PERFORM pg_advisory_unlock(table_, -1);
+    EXCEPTION WHEN OTHERS OR query_canceled THEN
+        -- Or this session would keep it.
+        PERFORM pg_advisory_unlock(table_, -1);
+        RAISE;
+    END;
+    RETURN n;
 END $$;
 
 CREATE FUNCTION {bucket}(key bytea) RETURNS integer LANGUAGE sql IMMUTABLE AS $$

@@ -14,7 +14,7 @@ use super::leash::Leash;
 use super::recipe::{Recipe, free_port};
 
 /// Whom programs run as that refuse to be root: `nobody`, everywhere on Linux.
-const NOBODY: u32 = 65534;
+pub(super) const NOBODY: u32 = 65534;
 
 /// A running server program.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ impl Mutant {
             Self::Veneer(fault) if processes => Arc::new(InFile::new(fault)),
             Self::Model(rule) => {
                 let model = Model::new(rule);
-                Arc::new(InMemory(Box::new(move || Arc::new(model.client())), None))
+                Arc::new(InMemory::new(move || Arc::new(model.client()), None))
             }
             Self::Veneer(fault) => {
                 let veneer = Veneer::new(fault);
@@ -45,7 +45,7 @@ impl Mutant {
                     }
                     client as Arc<dyn Backend>
                 };
-                Arc::new(InMemory(Box::new(client), Some(fault)))
+                Arc::new(InMemory::new(client, Some(fault)))
             }
         })
     }

@@ -16,10 +16,22 @@ use crate::veneer::Veneer;
 use crate::wired::Wired;
 
 /// Makes clients of a store in this process, and lines to them that have a fault.
-pub(crate) struct InMemory(
-    pub(crate) Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>,
-    pub(crate) Option<Fault>,
-);
+#[derive(Clone)]
+pub(crate) struct InMemory {
+    client: Arc<dyn Fn() -> Arc<dyn Backend> + Send + Sync>,
+    fault: Option<Fault>,
+    /// Shared by every connection.
+    server: Arc<()>,
+}
+
+impl InMemory {
+    pub(crate) fn new(
+        client: impl Fn() -> Arc<dyn Backend> + Send + Sync + 'static,
+        fault: Option<Fault>,
+    ) -> Self {
+        Self { client: Arc::new(client), fault, server: Arc::default() }
+    }
+}
 
 #[async_trait]
 impl Subject for InMemory {
@@ -32,12 +44,20 @@ impl Subject for InMemory {
     }
 
     async fn client(&self) -> Result<Arc<dyn Backend>> {
-        Ok(self.0())
+        Ok((self.client)())
     }
 
     async fn cuttable(&self) -> Result<Option<(Arc<dyn Backend>, Arc<dyn Line>)>> {
-        let (client, line) = Wired::new(self.1, self.0());
+        let (client, line) = Wired::new(self.fault, (self.client)(), &self.server);
         Ok(Some((Arc::new(client), Arc::new(line))))
+    }
+
+    async fn alone(&self) -> Result<Option<Arc<dyn Subject>>> {
+        Ok(Some(Arc::new(self.clone())))
+    }
+
+    async fn connections(&self) -> Result<Option<usize>> {
+        Ok(Some(Arc::strong_count(&self.server)))
     }
 }
 

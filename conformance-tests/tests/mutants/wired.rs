@@ -34,24 +34,23 @@ pub(crate) struct Wired {
     connection: Arc<()>,
 }
 
-/// A line, with a share in every connection.
-pub(crate) struct Cable {
-    wire: Arc<Wire>,
-    connection: Arc<()>,
-}
+/// A line to a client.
+pub(crate) struct Cable(Arc<Wire>);
 
 impl Wired {
-    pub(crate) fn new(fault: Option<Fault>, inner: Arc<dyn Backend>) -> (Self, Cable) {
-        let (cuts, connection) = (watch::Sender::new(0), Arc::default());
-        let wire = Wire {
+    /// The server has a share in every connection.
+    pub(crate) fn new(fault: Option<Fault>, inner: Arc<dyn Backend>, server: &Arc<()>) -> (Self, Cable) {
+        let wire = Arc::new(Wire {
             fault,
-            cuts,
+            cuts: watch::Sender::new(0),
             doomed: AtomicBool::default(),
             fresh: AtomicBool::default(),
             held: Mutex::default(),
-        };
-        let cable = Cable { wire: Arc::new(wire), connection };
-        (Self { inner, wire: cable.wire.clone(), connection: cable.connection.clone() }, cable)
+        });
+        if fault == Some(ConnectionsStay) {
+            std::mem::forget(server.clone());
+        }
+        (Self { inner, wire: wire.clone(), connection: server.clone() }, Cable(wire))
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -145,16 +144,11 @@ impl Backend for Wired {
 
 impl Line for Cable {
     fn cut(&self) {
-        self.wire.fresh.store(true, Ordering::SeqCst);
-        self.wire.cuts.send_modify(|cuts| *cuts += 1);
+        self.0.fresh.store(true, Ordering::SeqCst);
+        self.0.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     fn cut_answers(&self) {
-        self.wire.doomed.store(true, Ordering::SeqCst);
-    }
-
-    fn connections(&self) -> usize {
-        let leaked = usize::from(self.wire.fault == Some(ConnectionsStay));
-        Arc::strong_count(&self.connection) - 1 + leaked
+        self.0.doomed.store(true, Ordering::SeqCst);
     }
 }

@@ -35,21 +35,7 @@ async fn guard(server: &Server, from: &str, to: &str) -> (Client, String) {
 
 /// Everything that locks do.
 async fn everything(url: &str) -> Result<()> {
-    let store = Etcd::connect(url).await?;
-    let locks = Locker::new(store.clone()).with_ttl(LONG);
-    let one = Arc::new(claim("a", LONG));
-    store.acquire(&one).await?;
-    let two = claim("a", LONG);
-    store.acquire(&two).await?;
-    let mut rings = store.wakeups(&two).await?;
-    for answer in store.renew(std::slice::from_ref(&one)).await {
-        assert_eq!(answer?, Ownership::held(LONG));
-    }
-    assert_eq!(store.release(&one, Duration::ZERO).await?, Ownership::held(Duration::ZERO));
-    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
-    store.release(&two, Duration::ZERO).await?;
-    locks.lock("b").hold_at_least(LIMIT).try_acquire().await?.expect("free").release().await?;
-    locks.lock("c").shared().run(async |_| Ok(())).await
+    conformance_tests::everything(Arc::new(Etcd::connect(url).await?)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

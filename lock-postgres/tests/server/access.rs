@@ -1,9 +1,8 @@
 //! Who may come in, and what one is told who may not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use lock_core::{Backend, Error, ErrorKind, Locker, Ownership, Result};
+use lock_core::{Backend, Error, ErrorKind, Locker, Result};
 use lock_postgres::{Options, Postgres};
 use rstest::rstest;
 
@@ -34,21 +33,7 @@ async fn user_with(url: &str, rights: impl IntoIterator<Item = (&str, &str)>) ->
 
 /// Everything that locks do.
 async fn everything(url: &str) -> Result<()> {
-    let store = Postgres::connect(url).await?;
-    let locks = Locker::new(store.clone()).with_ttl(LONG);
-    let one = Arc::new(claim("a", LONG));
-    store.acquire(&one).await?;
-    let two = claim("a", LONG);
-    store.acquire(&two).await?;
-    let mut rings = store.wakeups(&two).await?;
-    for answer in store.renew(std::slice::from_ref(&one)).await {
-        assert_eq!(answer?, Ownership::held(LONG));
-    }
-    assert_eq!(store.release(&one, Duration::ZERO).await?, Ownership::held(Duration::ZERO));
-    within(rings.next()).await;
-    store.release(&two, Duration::ZERO).await?;
-    assert!(locks.lock("b").hold_at_least(LIMIT).try_acquire().await?.expect("free").release().await.is_ok());
-    locks.lock("c").run(async |_| Ok(())).await
+    conformance_tests::everything(Arc::new(Postgres::connect(url).await?)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,6 +74,37 @@ async fn a_user_who_may_not_make_the_table_is_told_so_and_somebody_else_can() {
         run(&url, &format!("GRANT {right} ON {on} TO {user}")).await;
     }
     within(everything(&mere)).await.expect("allowed");
+}
+
+#[rstest]
+#[case::all("ALL FUNCTIONS IN SCHEMA locks", "permission denied for function claims_version")]
+#[case::one("FUNCTION locks.claims_renew", "the user lacks EXECUTE on the functions")]
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_may_not_be_called_are_named(#[case] revoked: &str, #[case] expected: &str) {
+    let url = database().await;
+    store(&url).await;
+    run(&url, &format!("REVOKE EXECUTE ON {revoked} FROM public")).await;
+    let error = within(Postgres::connect(user_with(&url, RIGHTS).await)).await.expect_err("it may not");
+    assert_eq!(error.kind(), ErrorKind::Backend);
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_may_create_in_the_schema_alone_makes_the_table() {
+    let url = database().await;
+    run(&url, "CREATE SCHEMA locks").await;
+    let mere = user_with(&url, [("USAGE, CREATE", "SCHEMA locks")]).await;
+    within(everything(&mere)).await.expect("allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_goes_on_when_a_later_version_has_come() {
+    let url = database().await;
+    store(&url).await;
+    let later = "CREATE OR REPLACE FUNCTION locks.claims_version() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 99'";
+    run(&url, later).await;
+    within(everything(&url)).await.expect("what it knows is there");
+    assert_eq!(number(&url, "SELECT locks.claims_version()").await, 99);
 }
 
 #[tokio::test(flavor = "multi_thread")]

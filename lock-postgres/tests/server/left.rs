@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use lock_core::{Attempt, Backend};
+use lock_core::{Attempt, Backend, ErrorKind};
 use sqlx::Executor;
 
 use crate::help::{claim, database, locker, number, queued, raw, run, store, within};
@@ -121,7 +121,10 @@ async fn an_old_snapshot_is_named_and_what_it_kept_is_gone_after_it() {
             let locks = locks.clone();
             tokio::spawn(async move {
                 let guard = within(locks.lock(format!("key/{n}")).acquire()).await.expect("granted");
-                within(guard.release()).await.expect("it was held");
+                // A busy machine may take longer than a release waits for: then it goes on in the background.
+                if let Err(error) = within(guard.release()).await {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                }
             })
         });
         for pair in keys.collect::<Vec<_>>() {

@@ -11,3 +11,4 @@ mod outages;
 mod pins;
 mod pools;
 mod settings;
+mod tls;

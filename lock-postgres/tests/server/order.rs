@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use lock_core::{Attempt, Backend, Ownership};
 use sqlx::postgres::PgListener;
-use sqlx::{Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-use crate::help::{LONG, becomes, claim, database, raw, store, within};
+use crate::help::{LONG, becomes, claim, database, raw, run, store, within};
 
 /// Queues somebody for the key "midway", or grants it to him, and has not committed yet.
 pub(crate) async fn midway(url: &str) -> PgConnection {
@@ -34,6 +34,45 @@ async fn of_two_who_come_at_once_one_is_first() {
     within(one.execute("COMMIT")).await.expect("a commit");
     let attempt = within(asking).await.expect("no panic");
     assert!(matches!(attempt, Ok(Attempt::Busy(_))), "{attempt:?}");
+}
+
+/// Nor for the counter, which whoever was the first in a while has raised and not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_does_not_wait_for_another() {
+    let url = database().await;
+    let store = store(&url).await;
+    let mut one = midway(&url).await;
+    for n in 0..10 {
+        run(&url, "SELECT setval('locks.claims_number', 1)").await;
+        let other = claim(&format!("other/{n}"), LONG);
+        let attempt = within(store.acquire(&other)).await;
+        assert!(matches!(attempt, Ok(Attempt::Granted(_))), "{attempt:?}");
+        within(store.release(&other, Duration::ZERO)).await.expect("it was held");
+    }
+    within(one.execute("COMMIT")).await.expect("a commit");
+}
+
+/// Whoever raises it later, by a clock that he has read before, would have numbers come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_that_another_raises_the_counter_does_not_set_it_back() {
+    let url = database().await;
+    let store = store(&url).await;
+    run(&url, "SELECT setval('locks.claims_number', 1)").await;
+    let lock = |what: &str| {
+        let table = "'locks.claims'::regclass::oid::bigint::bit(32)::integer";
+        AssertSqlSafe(format!("SELECT pg_advisory_{what}({table}, -1)"))
+    };
+    let mut other = raw(&url).await;
+    within(other.execute(lock("lock"))).await.expect("nobody raises it");
+    let asking = tokio::spawn(async move { store.acquire(&claim("a", LONG)).await });
+    somebody_waits(&url).await;
+    let ahead = 8_000_000_000_000_000;
+    within(other.execute(AssertSqlSafe(format!("SELECT setval('locks.claims_number', {ahead})"))))
+        .await
+        .expect("it is raised");
+    within(other.execute(lock("unlock"))).await.expect("it was locked");
+    let Ok(Attempt::Granted(grant)) = within(asking).await.expect("no panic") else { panic!("it is free") };
+    assert_eq!(grant.token.get(), ahead + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Proxy, Server};
 use lock_core::{Attempt, Backend, ErrorKind, Ownership};
+use lock_postgres::Postgres;
 use rstest::rstest;
 
-use crate::help::{LIMIT, LONG, claim, cut, locker, number, queued, run, server, store, within};
+use crate::help::{LIMIT, LONG, claim, cut, database, locker, number, queued, run, server, store, within};
 
 #[derive(Clone, Copy, Debug)]
 enum Blow {
@@ -170,12 +171,11 @@ async fn a_hand_over_survives_a_crash_without_two_holders() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_answer_is_given_up() {
+async fn a_server_that_does_not_get_to_it_says_so() {
     let mut server = server();
     let store = store(server.url()).await;
     let one = claim("a", LONG);
     assert!(matches!(within(store.acquire(&one)).await, Ok(Attempt::Granted(_))));
-    // Its children, too: those do the work.
     let lock = "BEGIN; LOCK TABLE locks.claims IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20)";
     let (url, locking) = (server.url().to_owned(), lock.to_owned());
     let locked = tokio::spawn(async move { run(&url, &locking).await });
@@ -187,7 +187,44 @@ async fn a_server_that_does_not_answer_is_given_up() {
     .await;
     let error = within(store.release(&one, Duration::ZERO)).await.expect_err("nobody knows");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("did not get to it in time"), "{error}");
     locked.abort();
     server.restart();
     assert!(number(server.url(), "SELECT count(*) FROM locks.claims").await == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let mut server = server();
+    let store = store(server.url()).await;
+    let (one, two) = (claim("a", LONG), claim("a", LONG));
+    assert!(matches!(within(store.acquire(&one)).await, Ok(Attempt::Granted(_))));
+    server.pause();
+    for error in [
+        within(store.release(&one, Duration::ZERO)).await.expect_err("nobody knows"),
+        within(store.acquire(&two)).await.expect_err("nobody knows"),
+        within(Postgres::connect(server.url())).await.expect_err("nobody answers"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("did not answer in time"), "{error}");
+    }
+    server.resume();
+    within(async { while store.release(&one, Duration::ZERO).await.is_err() {} }).await;
+    assert!(matches!(within(store.acquire(&two)).await, Ok(Attempt::Granted(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_went_to_a_dead_line_comes_when_that_is_noticed() {
+    let url = database().await;
+    let proxy = Proxy::to(&url).await;
+    let (near, far) = (store(&url).await, store(proxy.url()).await);
+    let (held, waiter) = (claim("a", LONG), claim("a", LONG));
+    assert!(matches!(within(near.acquire(&held)).await, Ok(Attempt::Granted(_))));
+    assert!(matches!(within(far.acquire(&waiter)).await, Ok(Attempt::Busy(_))));
+    let mut rings = far.wakeups(&waiter).await.expect("rings");
+    while tokio::time::timeout(Duration::from_millis(500), rings.next()).await.is_ok() {}
+    proxy.hold();
+    within(near.release(&held, Duration::ZERO)).await.expect("it was held");
+    within(rings.next()).await.expect("it has a new line, and what was rung meanwhile is not known");
+    within(async { while !matches!(far.acquire(&waiter).await, Ok(Attempt::Granted(_))) {} }).await;
 }

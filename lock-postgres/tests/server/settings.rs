@@ -1,14 +1,15 @@
 //! Roles whose defaults are against us.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Attempt, Backend, Locker};
+use lock_core::{Attempt, Backend, Claim, Locker, Mode};
 use lock_postgres::Postgres;
 use rstest::rstest;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Executor, PgPool};
 
-use crate::help::{LONG, as_user, claim, database, run, text, unique, within};
+use crate::help::{LONG, as_user, becomes, claim, database, number, run, store, text, unique, within};
 use crate::order::{midway, somebody_waits};
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,6 @@ async fn stores(url: &str, by: By) -> (Vec<Postgres>, Option<PgPool>) {
 #[case::idle_session_timeout("idle_session_timeout = '200ms'")]
 #[case::idle_in_transaction_session_timeout("idle_in_transaction_session_timeout = '1ms'")]
 #[case::search_path("search_path = evil, pg_catalog")]
-#[case::sequential_scans("enable_indexscan = off")]
 #[tokio::test(flavor = "multi_thread")]
 async fn locks_work_under(#[case] setting: &str, #[values(By::Address, By::Pool)] by: By) {
     let url = database().await;
@@ -96,4 +96,46 @@ async fn locks_work_under(#[case] setting: &str, #[values(By::Address, By::Pool)
     pairs(2).await;
     assert!(within(lockers[1].lock("held").try_acquire()).await.expect("an answer").is_none());
     within(held.release()).await.expect("it was renewed");
+}
+
+/// Plans are made while the table is empty, when to read all of it is cheapest, and used when it is not.
+#[rstest]
+#[case::nothing_of_the_kind("work_mem = '4MB'")]
+#[case::no_index_scans("enable_indexscan = off")]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_reads_the_whole_table_under(#[case] setting: &str, #[values(By::Address, By::Pool)] by: By) {
+    let url = database().await;
+    let user = unique("hostile");
+    run(&url, &format!("CREATE ROLE {user} LOGIN SUPERUSER; ALTER ROLE {user} SET {setting}")).await;
+    // What a session has read is known when it has ended.
+    let scans = async |of: &str| {
+        let sessions = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name <> 'test' AND backend_type = 'client backend'";
+        becomes(&url, sessions, 0).await;
+        number(&url, &format!("SELECT {of} FROM pg_stat_user_tables WHERE relid = 'locks.claims'::regclass"))
+            .await
+    };
+    drop(store(&url).await);
+    let before = (scans("seq_scan").await, scans("idx_scan").await);
+
+    let (stores, pool) = stores(&as_user(&url, &user), by).await;
+    let held = Arc::new(Claim::new(["a", "b"], Mode::Exclusive, LONG).expect("a valid claim").queued());
+    let (next, brief) = (claim("b", LONG), claim("brief", Duration::from_millis(10)));
+    let after_it = claim("brief", LONG);
+    for (claim, granted) in [(&*held, true), (&next, false), (&next, false), (&brief, true)] {
+        let attempt = within(stores[0].acquire(claim)).await.expect("an answer");
+        assert_eq!(matches!(attempt, Attempt::Granted(_)), granted, "{attempt:?}");
+    }
+    within(async { while !matches!(stores[1].acquire(&after_it).await, Ok(Attempt::Granted(_))) {} }).await;
+    for answer in within(stores[0].renew(std::slice::from_ref(&held))).await {
+        answer.expect("it is held");
+    }
+    within(stores[0].release(&held, Duration::ZERO)).await.expect("it was held");
+    within(stores[1].release(&next, LONG)).await.expect("it was the next");
+    drop(stores);
+    if let Some(pool) = pool {
+        within(pool.close()).await;
+    }
+    assert!(scans("idx_scan").await > before.1 + 10, "it tells");
+    assert_eq!(scans("seq_scan").await, before.0);
 }

@@ -1,17 +1,15 @@
 //! Who may come in, and what one is told who may not.
 
-use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
-use conformance_tests::{Server, Software};
-use lock_core::{Backend, Error, ErrorKind, Locker, Ownership, Result};
+use conformance_tests::{Certificate, Server, Software};
+use lock_core::{Backend, Error, ErrorKind, Locker, Result};
 use lock_redis::{Options, Redis};
 use redis::TlsCertificates;
 use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::help::{LIMIT, LONG, ask, claim, server, within};
+use crate::help::{LONG, ask, claim, server, within};
 
 const SECRET: &str = "Sesame-0pen";
 
@@ -58,21 +56,7 @@ fn needed(but: &str) -> String {
 
 /// Everything that locks do.
 async fn everything(url: &str) -> Result<()> {
-    let store = Redis::connect(url).await?;
-    let locks = Locker::new(store.clone()).with_ttl(LONG);
-    let one = Arc::new(claim("a", LONG));
-    store.acquire(&one).await?;
-    let two = claim("a", LONG);
-    store.acquire(&two).await?;
-    let mut rings = store.wakeups(&two).await?;
-    for answer in store.renew(std::slice::from_ref(&one)).await {
-        assert_eq!(answer?, Ownership::held(LONG));
-    }
-    assert_eq!(store.release(&one, Duration::ZERO).await?, Ownership::held(Duration::ZERO));
-    within(rings.next()).await;
-    store.release(&two, Duration::ZERO).await?;
-    assert!(locks.lock("b").hold_at_least(LIMIT).try_acquire().await?.expect("free").release().await.is_ok());
-    locks.lock("c").run(async |_| Ok(())).await
+    conformance_tests::everything(Arc::new(Redis::connect(url).await?)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,16 +161,7 @@ async fn a_client_shows_neither_its_password_nor_its_owners() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_wants_a_certificate_that_is_known() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    let (key, certificate) = (path("key.pem"), path("certificate.pem"));
-    let extensions = ["subjectAltName=DNS:localhost", "basicConstraints=critical,CA:FALSE"];
-    let options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"];
-    let mut openssl = Command::new("openssl");
-    openssl.args(options).args(extensions.iter().flat_map(|extension| ["-addext", extension]));
-    openssl.args(["-keyout", &key, "-out", &certificate]);
-    let made = openssl.output().expect("openssl is there; apt-get install openssl");
-    assert!(made.status.success(), "{made:?}");
+    let ours = Certificate::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let port = port.expect("a free port").port().to_string();
     let _server = Server::with(
@@ -195,9 +170,9 @@ async fn tls_wants_a_certificate_that_is_known() {
             "--tls-port",
             &port,
             "--tls-cert-file",
-            &certificate,
+            &ours.certificate(),
             "--tls-key-file",
-            &key,
+            &ours.key(),
             "--tls-auth-clients",
             "no",
         ],
@@ -208,7 +183,7 @@ async fn tls_wants_a_certificate_that_is_known() {
     assert!(error.to_string().contains("certificate"), "{error}");
 
     let url = format!("rediss://localhost:{port}");
-    let root_cert = Some(std::fs::read(&certificate).expect("just written"));
+    let root_cert = Some(std::fs::read(ours.authority()).expect("just written"));
     let trusting = redis::Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert });
     let store = Options::default().from_client(&trusting.expect("a client")).await.expect("connected");
     drop(within(Locker::new(store).lock("a").acquire()).await.expect("granted"));
