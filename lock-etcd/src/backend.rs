@@ -12,7 +12,6 @@ use crate::Etcd;
 use crate::clock::Moment;
 use crate::error::NAME;
 use crate::names::Form;
-use crate::steps::Under;
 use crate::waiter::{Wait, own_names};
 use crate::wakeups::{Command, Rings};
 
@@ -34,11 +33,13 @@ impl Backend for Etcd {
 
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
         let started = Moment::now();
-        if let Some(known) = self.shared.leases.turn(claim.owner(), started) {
-            return self.grant(&known, started).await;
-        }
         let places = self.shared.names.places(claim);
-        let (mut way, mut under) = (None, Under::Short);
+        if let Some(known) = self.shared.leases.turn(claim.owner(), started)
+            && let Some(attempt) = self.grant(claim, &places, &known, started).await?
+        {
+            return Ok(attempt);
+        }
+        let (mut way, mut under) = (None, self.shared.leases.under(&places));
         // Whoever comes at the same moment may be faster, again and again.
         while started.elapsed() < CROWDED {
             let answer = match self.shared.leases.known(claim.owner()) {

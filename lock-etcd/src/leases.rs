@@ -10,8 +10,9 @@ use std::time::Duration;
 use lock_core::Owner;
 
 use crate::clock::Moment;
-use crate::names::Form;
+use crate::names::{Form, Place};
 use crate::queue::{Entry, Wait};
+use crate::steps::Under;
 
 /// The most spare leases of one ttl. Beyond them, leases lapse.
 const SPARES: usize = 256;
@@ -39,6 +40,8 @@ pub(crate) struct Known {
     pub(crate) lease: i64,
     pub(crate) ttl: Duration,
     pub(crate) renewed: Moment,
+    /// It holds nothing with a token that is not greater.
+    pub(crate) floor: u64,
     /// Nothing but the claim that is in the store was ever put with this lease.
     pub(crate) clean: bool,
     /// Whom it waits for, if it was refused.
@@ -55,7 +58,9 @@ pub(crate) struct Leases(Mutex<Memory>);
 struct Memory {
     spares: HashMap<i64, Vec<Lease>>,
     claims: HashMap<Owner, Known>,
-    /// When there are so many claims, those that lapsed without a release are forgotten.
+    /// Who came last under a short name, by its digest.
+    names: HashMap<u64, Owner>,
+    /// When there are so many of either, what lapsed without a release is forgotten, and whose claim is gone.
     sweep: usize,
 }
 
@@ -112,11 +117,27 @@ impl Leases {
     pub(crate) fn remember(&self, owner: Owner, known: Known) {
         let mut memory = self.memory();
         memory.claims.insert(owner, known);
-        if memory.claims.len() > memory.sweep {
-            let now = Moment::now();
-            memory.claims.retain(|_, known| !known.left(now).is_zero());
-            memory.sweep = (2 * memory.claims.len()).max(1024);
+        memory.sweep();
+    }
+
+    /// Takes note that a claim arrived.
+    pub(crate) fn arrived(&self, owner: Owner, known: Known, places: &[Place]) {
+        let mut memory = self.memory();
+        if known.form == Form::Short {
+            memory.names.extend(places.iter().map(|place| (place.digest(), owner)));
         }
+        memory.claims.insert(owner, known);
+        memory.sweep();
+    }
+
+    /// Under which names a claim can come, as far as this client's own claims tell. It may have changed: the store tells.
+    pub(crate) fn under(&self, places: &[Place]) -> Under {
+        let memory = self.memory();
+        let number = |place: &Place| {
+            let other = memory.claims.get(memory.names.get(&place.digest())?)?;
+            (other.form == Form::Short).then_some(other.number)
+        };
+        Under::beside(places.iter().map(|place| number(place).unwrap_or(0)).collect())
     }
 
     /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
@@ -130,7 +151,7 @@ impl Leases {
             known.come = false;
             return;
         }
-        let Entry { number, nth, form, lease, .. } = *entry;
+        let Entry { number, nth, form, lease, floor, .. } = *entry;
         // Who put it, and what is still under way with its lease, is not known.
         self.remember(
             owner,
@@ -142,6 +163,7 @@ impl Leases {
                 lease,
                 ttl,
                 renewed: sent,
+                floor,
                 clean: false,
                 wait: None,
                 come: false,
@@ -197,6 +219,18 @@ impl Leases {
     }
 }
 
+impl Memory {
+    fn sweep(&mut self) {
+        let Self { claims, names, sweep, .. } = self;
+        if claims.len().max(names.len()) > *sweep {
+            let now = Moment::now();
+            claims.retain(|_, known| !known.left(now).is_zero());
+            names.retain(|_, owner| claims.contains_key(owner));
+            *sweep = (2 * claims.len().max(names.len())).max(1024);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use etcd_client::proto::PbKeyValue;
@@ -214,7 +248,7 @@ mod tests {
         let place = Names::new("lock").expect("a plain prefix").places(&claim).remove(0);
         let stored = PbKeyValue {
             key: place.own(Form::Short).into(),
-            value: value(&claim, TTL, 0, 0).into(),
+            value: value(&claim, TTL, 0, 0, 0).into(),
             create_revision: 7,
             lease: 9,
             ..PbKeyValue::default()

@@ -37,6 +37,11 @@ pub(crate) enum Under {
 }
 
 impl Under {
+    /// Beside the claims with these numbers, which have the short names; zero where nobody has.
+    pub(crate) fn beside(taken: Vec<i64>) -> Self {
+        if taken.iter().all(|number| *number == 0) { Self::Short } else { Self::Long(taken) }
+    }
+
     pub(crate) fn form(&self) -> Form {
         match self {
             Self::Short => Form::Short,
@@ -77,9 +82,9 @@ pub(crate) fn arrive(
     way: Way,
     under: &Under,
     lease: &Lease,
-    nth: u64,
+    (nth, floor): (u64, u64),
 ) -> Step {
-    let value = value(claim, lease.ttl, nth, wall_micros());
+    let value = value(claim, lease.ttl, nth, wall_micros(), floor);
     let options = || Some(PutOptions::new().with_lease(lease.id));
     let put = |place: &Place| TxnOp::put(place.own(under.form()), &*value, options());
     let puts = || places.iter().map(put);
