@@ -12,6 +12,7 @@ use crate::Etcd;
 use crate::clock::Moment;
 use crate::error::NAME;
 use crate::names::Form;
+use crate::steps::Under;
 use crate::waiter::{Wait, own_names};
 use crate::wakeups::{Command, Rings};
 
@@ -39,7 +40,7 @@ impl Backend for Etcd {
         {
             return Ok(attempt);
         }
-        let (mut way, mut under) = (None, self.shared.leases.under(&places));
+        let (mut way, mut under) = (None, Under::Short);
         // Whoever comes at the same moment may be faster, again and again.
         while started.elapsed() < CROWDED {
             let answer = match self.shared.leases.known(claim.owner()) {

@@ -10,9 +10,8 @@ use std::time::Duration;
 use lock_core::Owner;
 
 use crate::clock::Moment;
-use crate::names::{Form, Place};
+use crate::names::Form;
 use crate::queue::{Entry, Wait};
-use crate::steps::Under;
 
 /// The most spare leases of one ttl. Beyond them, leases lapse.
 const SPARES: usize = 256;
@@ -58,9 +57,7 @@ pub(crate) struct Leases(Mutex<Memory>);
 struct Memory {
     spares: HashMap<i64, Vec<Lease>>,
     claims: HashMap<Owner, Known>,
-    /// Who came last under a short name, by its digest.
-    names: HashMap<u64, Owner>,
-    /// When there are so many of either, what lapsed without a release is forgotten, and whose claim is gone.
+    /// When there are so many claims, those that lapsed without a release are forgotten.
     sweep: usize,
 }
 
@@ -117,27 +114,11 @@ impl Leases {
     pub(crate) fn remember(&self, owner: Owner, known: Known) {
         let mut memory = self.memory();
         memory.claims.insert(owner, known);
-        memory.sweep();
-    }
-
-    /// Takes note that a claim arrived.
-    pub(crate) fn arrived(&self, owner: Owner, known: Known, places: &[Place]) {
-        let mut memory = self.memory();
-        if known.form == Form::Short {
-            memory.names.extend(places.iter().map(|place| (place.digest(), owner)));
+        if memory.claims.len() > memory.sweep {
+            let now = Moment::now();
+            memory.claims.retain(|_, known| !known.left(now).is_zero());
+            memory.sweep = (2 * memory.claims.len()).max(1024);
         }
-        memory.claims.insert(owner, known);
-        memory.sweep();
-    }
-
-    /// Under which names a claim can come, as far as this client's own claims tell. It may have changed: the store tells.
-    pub(crate) fn under(&self, places: &[Place]) -> Under {
-        let memory = self.memory();
-        let number = |place: &Place| {
-            let other = memory.claims.get(memory.names.get(&place.digest())?)?;
-            (other.form == Form::Short).then_some(other.number)
-        };
-        Under::beside(places.iter().map(|place| number(place).unwrap_or(0)).collect())
     }
 
     /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
@@ -216,18 +197,6 @@ impl Leases {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Memory {
-    fn sweep(&mut self) {
-        let Self { claims, names, sweep, .. } = self;
-        if claims.len().max(names.len()) > *sweep {
-            let now = Moment::now();
-            claims.retain(|_, known| !known.left(now).is_zero());
-            names.retain(|_, owner| claims.contains_key(owner));
-            *sweep = (2 * claims.len().max(names.len())).max(1024);
-        }
     }
 }
 

@@ -9,7 +9,6 @@
 //! rest. A claim whose short name is taken has one that is nobody else's.
 
 use std::fmt::Write;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lock_core::{Claim, Error, ErrorKind, Key, Mode, Owner, Result};
@@ -96,13 +95,6 @@ impl Place {
             Form::Short => &self.short,
             Form::Long => &self.long,
         }
-    }
-
-    /// The claim's short name, in short: two that are not the same hardly ever have one digest.
-    pub(crate) fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.short.hash(&mut hasher);
-        hasher.finish()
     }
 
     /// The whole queue of the key.

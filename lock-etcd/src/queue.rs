@@ -11,7 +11,7 @@ use crate::names::{Form, Place};
 use crate::steps::Under;
 
 /// A claim, or what a release kept of one, on one key. Its value is a line of text, for people who inspect:
-/// `1 MODE TTL NUMBER ARRIVED FLOOR OWNER LABEL`; the first word is the version of this format.
+/// `1 OWNER MODE TTL NUMBER ARRIVED FLOOR LABEL`; the first word is the version of this format.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) name: Vec<u8>,
@@ -37,6 +37,12 @@ pub(crate) fn value(claim: &Claim, ttl: Duration, nth: u64, arrived: u64, floor:
     line(claim, ttl, nth, arrived, floor, &claim.owner().to_hex())
 }
 
+/// What the values of a claim lie between, and of no other owner.
+pub(crate) fn bounds(owner: Owner) -> [String; 2] {
+    // '!' is what follows a space.
+    [' ', '!'].map(|end| format!("1 {}{end}", owner.to_hex()))
+}
+
 /// The value of a remnant, which brings its number along.
 pub(crate) fn kept(claim: &Claim, ttl: Duration, number: i64, arrived: u64, random: u128) -> String {
     line(claim, ttl, number.unsigned_abs(), arrived, 0, &format!("{random:032x}"))
@@ -48,7 +54,7 @@ fn line(claim: &Claim, ttl: Duration, number: u64, arrived: u64, floor: u64, own
         Mode::Permit { of } => of.to_string(),
         _ => "exclusive".to_owned(),
     };
-    format!("1 {mode} {} {number} {arrived} {floor} {owner} {}", ttl.as_secs(), claim.label())
+    format!("1 {owner} {mode} {} {number} {arrived} {floor} {}", ttl.as_secs(), claim.label())
 }
 
 impl Entry {
@@ -62,6 +68,8 @@ impl Entry {
         if words.next()? != "1" || stored.lease == 0 {
             return None;
         }
+        let owner = words.next().filter(|owner| owner.len() == 32)?;
+        let owner = u128::from_str_radix(owner, 16).ok()?;
         let mode = match words.next()? {
             "exclusive" => Mode::Exclusive,
             "shared" => Mode::Shared,
@@ -75,8 +83,6 @@ impl Entry {
         }
         let _arrived: u64 = words.next()?.parse().ok()?;
         let floor = words.next()?.parse().ok()?;
-        let owner = words.next().filter(|owner| owner.len() == 32)?;
-        let owner = u128::from_str_radix(owner, 16).ok()?;
         let (name, lease) = (stored.key, stored.lease);
         Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }
@@ -161,7 +167,8 @@ impl View {
             let other = queue.iter().find(|entry| entry.name == place.own(Form::Short).as_bytes());
             other.map_or(0, |entry| entry.number)
         };
-        Under::beside(self.queues.iter().zip(places).map(taken).collect())
+        let taken: Vec<_> = self.queues.iter().zip(places).map(taken).collect();
+        if taken.iter().all(|number| *number == 0) { Under::Short } else { Under::Long(taken) }
     }
 
     /// What a claim of this mode with this number waits for; a newcomer's number is greater than all.

@@ -165,7 +165,11 @@ impl Etcd {
             self.shared.leases.put(lease);
             return Ok(Arrival::Not(view.ok_or_else(foreign)?, revision));
         }
-        let form = under.form();
+        // One that joins a queue on one key has the long name there if the short one is another's.
+        let form = match view.as_ref().map(|view| view.mine(claim.owner())) {
+            Some(Mine::Here(own)) => own.form,
+            _ => under.form(),
+        };
         if token(epoch, revision, nth)?.get() <= reached {
             self.refuse(claim, places, form, revision).await?;
             return Ok(Arrival::Again);
@@ -185,7 +189,7 @@ impl Etcd {
             wait: None,
             come: false,
         };
-        self.shared.leases.arrived(claim.owner(), known.clone(), places);
+        self.shared.leases.remember(claim.owner(), known.clone());
         Ok(Arrival::Arrived(known, view))
     }
 

@@ -120,14 +120,14 @@ fn a_remnant_stands_where_its_claim_stood() {
 
 #[rstest]
 #[case::nothing("")]
-#[case::another_version("2 exclusive 3 0 1 5 00000000000000000000000000000000 ")]
-#[case::no_mode("1 x 3 0 1 5 00000000000000000000000000000000 ")]
-#[case::no_permits("1 0 3 0 1 5 00000000000000000000000000000000 ")]
-#[case::no_ttl("1 exclusive x 0 1 5 00000000000000000000000000000000 ")]
-#[case::more_than_come_at_once("1 exclusive 3 16 1 5 00000000000000000000000000000000 ")]
-#[case::no_floor("1 exclusive 3 0 1 x 00000000000000000000000000000000 ")]
-#[case::no_owner("1 exclusive 3 0 1 5 ")]
-#[case::too_short("1 exclusive 3")]
+#[case::another_version("2 00000000000000000000000000000000 exclusive 3 0 1 5 ")]
+#[case::no_mode("1 00000000000000000000000000000000 x 3 0 1 5 ")]
+#[case::no_permits("1 00000000000000000000000000000000 0 3 0 1 5 ")]
+#[case::no_ttl("1 00000000000000000000000000000000 exclusive x 0 1 5 ")]
+#[case::more_than_come_at_once("1 00000000000000000000000000000000 exclusive 3 16 1 5 ")]
+#[case::no_floor("1 00000000000000000000000000000000 exclusive 3 0 1 x ")]
+#[case::no_owner("1 0 exclusive 3 0 1 5 ")]
+#[case::too_short("1 00000000000000000000000000000000 exclusive 3")]
 fn what_is_no_claim_is_an_error(#[case] value: &str) {
     let (_, places) = places(&["a"]);
     let error = Entry::read(stored(&places[0], 9, value), &places[0]).expect_err("no claim");
