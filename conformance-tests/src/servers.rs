@@ -199,7 +199,7 @@ impl Server {
     /// conformance_tests::Server::etcd_cluster()[0].pause();
     /// ```
     pub fn pause(&mut self) {
-        self.running().signal(Signal::STOP);
+        self.running().pause();
     }
 
     /// Lets it go on.

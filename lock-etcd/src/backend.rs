@@ -34,10 +34,12 @@ impl Backend for Etcd {
 
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
         let started = Moment::now();
-        if let Some(known) = self.shared.leases.turn(claim.owner(), started) {
-            return self.grant(&known, started).await;
-        }
         let places = self.shared.names.places(claim);
+        if let Some(known) = self.shared.leases.turn(claim.owner(), started)
+            && let Some(attempt) = self.grant(claim, &places, &known, started).await?
+        {
+            return Ok(attempt);
+        }
         let (mut way, mut under) = (None, Under::Short);
         // Whoever comes at the same moment may be faster, again and again.
         while started.elapsed() < CROWDED {

@@ -5,6 +5,10 @@
 //! the wall clock. What is in between is for claims that arrive in one transaction, on different keys. The epoch never
 //! sinks. A claim's is the one that the store had at the claim's revision: the transaction in which it arrives reads it, and
 //! fails for nobody else's raise.
+//!
+//! Tokens must not run ahead of the clock either: what a snapshot restored later starts with would be less. Whoever raises
+//! the epoch reckons with the revision that the store had, so it must have seen the store just before, and raises it to
+//! what the clock said then: since then, the tokens have grown more slowly than the time.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,8 +23,11 @@ use crate::error::foreign;
 /// revisions, would outrun the wall clock.
 pub(crate) const STEP: u64 = 16;
 
-/// How far tokens may be behind the wall clock.
+/// How far tokens may be behind the wall clock, in microseconds.
 const BEHIND: u64 = 1_000_000;
+
+/// How long ago the store may have been seen by whoever raises the epoch, in microseconds.
+const FRESH: u64 = 100_000;
 
 /// What a client knows of the epoch and the revision, to tell whether they have fallen behind.
 #[derive(Debug, Default)]
@@ -32,6 +39,8 @@ struct Known {
     stored: u64,
     /// The revision of the store, as last seen.
     revision: u64,
+    /// What the wall clock said just before that.
+    seen: u64,
     /// The greatest token that there can have been when the store was last seen.
     reached: u64,
     /// The store was seen to have gone back behind that.
@@ -39,11 +48,21 @@ struct Known {
 }
 
 impl Epoch {
+    /// Whether it may have to be raised.
+    pub(crate) fn is_due(&self) -> bool {
+        self.known(|known| known.is_due(wall_micros()))
+    }
+
+    /// Whether it has to be read first, for that.
+    pub(crate) fn is_unclear(&self) -> bool {
+        self.known(|known| known.is_unclear(wall_micros()))
+    }
+
     /// Raises the epoch, as a part of a transaction; `None` if it need not be.
     pub(crate) fn raise(&self, name: &str) -> Option<TxnOp> {
         let epoch = self.known(|known| known.raised(wall_micros()))?;
         // All have the same length, so they compare as numbers do. One that is missing is greater than none.
-        let greater = Compare::value(name, CompareOp::Greater, text(epoch - 1));
+        let greater = Compare::value(name, CompareOp::Greater, text(epoch.saturating_sub(1)));
         Some(TxnOp::txn(Txn::new().when([greater]).or_else([TxnOp::put(name, text(epoch), None)])))
     }
 
@@ -52,11 +71,12 @@ impl Epoch {
         self.known(|known| known.reached)
     }
 
-    /// Takes note of the epoch that the store has, and its revision. Answers the epoch; zero if it has none.
-    pub(crate) fn learn(&self, stored: &PbRangeResponse, revision: i64) -> Result<u64> {
+    /// Takes note of the epoch that the store has, and its revision, which were asked for when the wall clock said `seen`.
+    /// Answers the epoch; zero if it has none.
+    pub(crate) fn learn(&self, stored: &PbRangeResponse, revision: i64, seen: u64) -> Result<u64> {
         let epoch = read(stored)?;
         self.known(|known| {
-            (known.stored, known.revision) = (epoch, revision.unsigned_abs());
+            (known.stored, known.revision, known.seen) = (epoch, revision.unsigned_abs(), seen);
             known.reached = known.reached.max(epoch + STEP * known.revision + STEP - 1);
             known.back = false;
         });
@@ -74,11 +94,21 @@ impl Epoch {
 }
 
 impl Known {
+    /// Whether it has fallen behind, as far as is known.
+    fn is_due(self, wall: u64) -> bool {
+        // Answers that overtake each other make a store go back a little that did not.
+        self.back || self.stored + STEP * self.revision + BEHIND < wall.max(self.reached)
+    }
+
+    /// Whether it may have fallen behind, and the store was not seen lately.
+    fn is_unclear(self, wall: u64) -> bool {
+        self.is_due(wall) && self.seen.abs_diff(wall) > FRESH
+    }
+
     /// What the epoch has to be raised to, if it has fallen behind.
     fn raised(self, wall: u64) -> Option<u64> {
-        let (now, goal) = (self.stored + STEP * self.revision, wall.max(self.reached));
-        // Answers that overtake each other make a store go back a little that did not.
-        (self.back || now + BEHIND < goal).then(|| goal - STEP * self.revision)
+        let goal = self.seen.min(wall).max(self.reached);
+        self.is_due(wall).then(|| goal.saturating_sub(STEP * self.revision))
     }
 }
 
@@ -126,13 +156,30 @@ mod tests {
         #[case] reached: u64,
         #[case] raised: Option<u64>,
     ) {
-        assert_eq!(Known { stored, revision, reached, back: false }.raised(WALL), raised);
+        let known = Known { stored, revision, seen: WALL, reached, back: false };
+        assert_eq!(known.raised(WALL), raised);
+        assert_eq!((known.is_due(WALL), known.is_unclear(WALL)), (raised.is_some(), false));
     }
 
     #[test]
     fn one_that_was_seen_to_go_back_is_lifted_however_little_it_is() {
-        let known = Known { stored: WALL, revision: 4, reached: WALL + 65, back: true };
+        let known = Known { stored: WALL, revision: 4, seen: WALL, reached: WALL + 65, back: true };
         assert_eq!(known.raised(WALL), Some(WALL + 1));
+    }
+
+    #[rstest]
+    #[case::just_now(WALL - 100_000, false, WALL - 100_064)]
+    #[case::a_while_ago(WALL - 100_001, true, WALL - 100_065)]
+    #[case::by_a_clock_that_was_set_back(WALL + 100_001, true, WALL - 64)]
+    fn it_is_raised_to_when_the_store_was_seen(
+        #[case] seen: u64,
+        #[case] unclear: bool,
+        #[case] raised: u64,
+    ) {
+        let known = Known { stored: 7, revision: 4, seen, reached: 100, back: false };
+        assert_eq!((known.is_unclear(WALL), known.raised(WALL)), (unclear, Some(raised)));
+        let kept = Known { stored: WALL, ..known };
+        assert_eq!((kept.is_unclear(WALL), kept.raised(WALL)), (false, None));
     }
 
     #[test]

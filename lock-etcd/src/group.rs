@@ -1,8 +1,7 @@
 //! Requests of one kind gather while some are under way, and go together.
 //!
-//! The first few go at once. What gathers meanwhile goes in one transaction: what a write costs the store, however little it
-//! does, is paid once for all. Whatever goes is a task, also if it is one request: nobody waits for somebody else's future to
-//! be polled.
+//! The first few go at once, as part of whoever asks, until somebody else waits for them to end. What gathers meanwhile goes
+//! in one transaction: what a write costs the store, however little it does, is paid once for all.
 #![allow(
     clippy::disallowed_methods,
     reason = "what goes together is nobody's own, and goes on without any of them"
@@ -12,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
-use lock_core::{Error, ErrorKind, Key, Owner};
+use lock_core::{Drive, Driven, Error, ErrorKind, Key, Owner};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -73,7 +72,17 @@ pub(crate) struct Group<K: Kind> {
 
 struct State<T> {
     waiting: Vec<Job<T>>,
-    under_way: usize,
+    lanes: [Lane; LANES],
+}
+
+/// Where something may be under way.
+enum Lane {
+    /// Nothing is, and nobody waits.
+    Free,
+    /// A part of whoever asked.
+    Driven(Driven),
+    /// A task.
+    Task,
 }
 
 /// What is asked for, and where the answer goes.
@@ -86,30 +95,41 @@ struct Job<T> {
 
 impl<K: Kind> Group<K> {
     pub(crate) fn new(link: &Arc<Link>, kind: K) -> Arc<Self> {
-        let state = State { waiting: Vec::new(), under_way: 0 };
+        let state = State { waiting: Vec::new(), lanes: [const { Lane::Free }; LANES] };
         Arc::new(Self { link: link.clone(), kind, state: Mutex::new(state) })
     }
 
     /// Asks for one, alone or with others.
     pub(crate) async fn ask(self: &Arc<Self>, part: Part) -> Answer<K::Answer> {
         let (reply, answer) = oneshot::channel();
-        self.enter(Job { part, reply, runtime: Handle::current() });
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        let answer = match self.enter(Job { part, reply, runtime: Handle::current() }) {
+            Some(drive) => drive.until(answer).await,
+            None => answer.await,
+        };
+        answer.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Has it go at once, if a lane is free, or later.
-    fn enter(self: &Arc<Self>, job: Job<K::Answer>) {
+    /// What is to be driven, if a lane is free. Else what is under way goes on by itself from now on.
+    fn enter(self: &Arc<Self>, job: Job<K::Answer>) -> Option<Drive> {
         let mut state = self.state();
-        state.waiting.push(job);
-        if state.under_way < LANES {
-            state.under_way += 1;
-            drop(state);
-            drop(Turn(self.clone()));
+        if let Some(lane) = state.lanes.iter().position(|lane| matches!(lane, Lane::Free)) {
+            let drive = Drive::new(Turn(self.clone(), lane).carry(vec![job]));
+            state.lanes[lane] = Lane::Driven(drive.driven());
+            return Some(drive);
         }
+        state.waiting.push(job);
+        let lanes = state.lanes.each_mut().map(|lane| std::mem::replace(lane, Lane::Task));
+        drop(state);
+        for lane in lanes {
+            if let Lane::Driven(driven) = lane {
+                driven.let_go();
+            }
+        }
+        None
     }
 
-    /// What goes next.
-    fn next(&self) -> Vec<Job<K::Answer>> {
+    /// What goes next on a lane.
+    fn next(&self, lane: usize) -> Vec<Job<K::Answer>> {
         let mut state = self.state();
         // Nobody waits for the answer any more.
         state.waiting.retain(|job| !job.reply.is_closed());
@@ -123,7 +143,7 @@ impl<K: Kind> Group<K> {
             goes
         });
         let jobs: Vec<_> = jobs.collect();
-        state.under_way -= usize::from(jobs.is_empty());
+        state.lanes[lane] = if jobs.is_empty() { Lane::Free } else { Lane::Task };
         jobs
     }
 
@@ -132,8 +152,8 @@ impl<K: Kind> Group<K> {
     }
 }
 
-/// The right to have something under way. Whatever ends it, those who wait go next.
-struct Turn<K: Kind>(Arc<Group<K>>);
+/// The right to have something under way, on this lane. Whatever ends it, those who wait go next.
+struct Turn<K: Kind>(Arc<Group<K>>, usize);
 
 impl<K: Kind> Turn<K> {
     async fn run(&self, parts: &[Part]) -> Vec<Answer<K::Answer>> {
@@ -172,11 +192,11 @@ impl<K: Kind> Turn<K> {
 
 impl<K: Kind> Drop for Turn<K> {
     fn drop(&mut self) {
-        let jobs = self.0.next();
+        let jobs = self.0.next(self.1);
         if let Some(job) = jobs.first() {
             // A runtime on which somebody waits is one that runs.
             let runtime = job.runtime.clone();
-            drop(runtime.spawn(Self(self.0.clone()).carry(jobs)));
+            drop(runtime.spawn(Self(self.0.clone(), self.1).carry(jobs)));
         }
     }
 }

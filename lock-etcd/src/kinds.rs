@@ -5,11 +5,12 @@ use std::sync::Arc;
 use etcd_client::proto::PbTxnResponse;
 use etcd_client::{Txn, TxnOp};
 
+use crate::clock::wall_micros;
 use crate::epoch::Epoch;
 use crate::error::foreign;
 use crate::group::{Answer, Kind, Part};
 use crate::link::{Link, revision};
-use crate::steps::{self, Step};
+use crate::steps::{self, Get, Step};
 
 /// Claims arrive. The epoch is raised first, if it must be, and is read. One that skips and is refused writes nothing: it
 /// raises the epoch only where it arrives. So, when the epoch is due, many that skip go one by one.
@@ -33,11 +34,12 @@ impl Kind for Arrivals {
     type Answer = Arrived;
 
     fn together(&self, parts: &[Part]) -> bool {
-        queued(parts) || self.epoch.raise(&self.name).is_none()
+        queued(parts) || !self.epoch.is_due()
     }
 
     async fn run(&self, link: &Link, parts: &[Part]) -> Answer<Vec<Arrived>> {
-        let (reached, raise) = (self.epoch.reached(), self.epoch.raise(&self.name));
+        let raise = self.raise(link).await?;
+        let reached = self.epoch.reached();
         let arrived = |answer, revision, epoch| Arrived { answer, revision, epoch, reached };
         if let [Part { step, skips: true, .. }] = parts {
             let (answer, revision, epoch) = self.skip(link, step.clone(), raise).await?;
@@ -47,13 +49,24 @@ impl Kind for Arrivals {
         let raised = usize::from(raise.is_some());
         let all = raise.into_iter().chain([self.read()]);
         let all = all.chain(parts.iter().map(|part| TxnOp::txn(part.step.clone().into())));
+        let seen = wall_micros();
         let answer = link.transact(Txn::new().and_then(all.collect::<Vec<_>>())).await?;
-        let (revision, epoch) = self.learn(&answer)?;
+        let (revision, epoch) = self.learn(&answer, seen)?;
         Ok(steps::within(answer).skip(raised).map(|answer| arrived(answer, revision, epoch)).collect())
     }
 }
 
 impl Arrivals {
+    /// What raises the epoch, if it is due. Who has not seen the store lately looks first: it may have been raised, and how
+    /// far it has to be depends on the revision.
+    async fn raise(&self, link: &Link) -> Answer<Option<TxnOp>> {
+        if self.epoch.is_unclear() {
+            let (read, seen) = (Get { name: self.name.clone(), options: None }, wall_micros());
+            self.learn(&link.transact(steps::read([read])).await?, seen)?;
+        }
+        Ok(self.epoch.raise(&self.name))
+    }
+
     /// Does one that writes nothing where it is refused: no epoch, either.
     async fn skip(
         &self,
@@ -64,8 +77,9 @@ impl Arrivals {
         let raised = usize::from(raise.is_some());
         let then = raise.into_iter().chain([self.read()]).chain(then).collect();
         let or_else = std::iter::once(self.read()).chain(or_else).collect();
+        let seen = wall_micros();
         let mut answer = link.transact(Step { when, then, or_else }).await?;
-        let (revision, epoch) = self.learn(&answer)?;
+        let (revision, epoch) = self.learn(&answer, seen)?;
         let first = if answer.succeeded { raised + 1 } else { 1 };
         answer.responses.drain(..first.min(answer.responses.len()));
         Ok((answer, revision, epoch))
@@ -76,10 +90,10 @@ impl Arrivals {
     }
 
     /// At which revision it was, and the epoch, which is the first that it read.
-    fn learn(&self, answer: &PbTxnResponse) -> Answer<(i64, u64)> {
+    fn learn(&self, answer: &PbTxnResponse, seen: u64) -> Answer<(i64, u64)> {
         let revision = revision(answer);
         let stored = steps::ranges(answer.clone()).next().ok_or_else(foreign)?;
-        Ok((revision, self.epoch.learn(&stored, revision)?))
+        Ok((revision, self.epoch.learn(&stored, revision, seen)?))
     }
 }
 

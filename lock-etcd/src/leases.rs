@@ -39,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) lease: i64,
     pub(crate) ttl: Duration,
     pub(crate) renewed: Moment,
+    /// It holds nothing with a token that is not greater.
+    pub(crate) floor: u64,
     /// Nothing but the claim that is in the store was ever put with this lease.
     pub(crate) clean: bool,
     /// Whom it waits for, if it was refused.
@@ -130,7 +132,7 @@ impl Leases {
             known.come = false;
             return;
         }
-        let Entry { number, nth, form, lease, .. } = *entry;
+        let Entry { number, nth, form, lease, floor, .. } = *entry;
         // Who put it, and what is still under way with its lease, is not known.
         self.remember(
             owner,
@@ -142,6 +144,7 @@ impl Leases {
                 lease,
                 ttl,
                 renewed: sent,
+                floor,
                 clean: false,
                 wait: None,
                 come: false,
@@ -214,7 +217,7 @@ mod tests {
         let place = Names::new("lock").expect("a plain prefix").places(&claim).remove(0);
         let stored = PbKeyValue {
             key: place.own(Form::Short).into(),
-            value: value(&claim, TTL, 0, 0).into(),
+            value: value(&claim, TTL, 0, 0, 0).into(),
             create_revision: 7,
             lease: 9,
             ..PbKeyValue::default()

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, wall_micros};
 use crate::epoch::{self, Epoch};
 use crate::error::{Trouble, breaks, explain, late, wants_token};
 use crate::keepalive::{self, Renewal};
@@ -91,6 +91,7 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Client> {
+        let seen = wall_micros();
         let (client, epoch) = match &self.source {
             Source::Client(client) => self.probe((**client).clone()).await?,
             Source::Endpoints { endpoints, options } => {
@@ -106,7 +107,8 @@ impl Link {
             }
         };
         // What is stored there may be no epoch. Nothing is taken then; but what is held can be let go.
-        let _ = self.epoch.learn(&epoch, epoch.header.as_ref().map_or(0, |header| header.revision));
+        let revision = epoch.header.as_ref().map_or(0, |header| header.revision);
+        let _ = self.epoch.learn(&epoch, revision, seen);
         Ok(client)
     }
 

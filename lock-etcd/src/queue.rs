@@ -11,7 +11,7 @@ use crate::names::{Form, Place};
 use crate::steps::Under;
 
 /// A claim, or what a release kept of one, on one key. Its value is a line of text, for people who inspect:
-/// `1 MODE TTL NUMBER ARRIVED OWNER LABEL`; the first word is the version of this format.
+/// `1 OWNER MODE TTL NUMBER ARRIVED FLOOR LABEL`; the first word is the version of this format.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) name: Vec<u8>,
@@ -27,26 +27,34 @@ pub(crate) struct Entry {
     /// How long it lasts after a renewal.
     pub(crate) ttl: Duration,
     pub(crate) lease: i64,
+    /// The greatest token that there was when it was put: its own must be greater.
+    pub(crate) floor: u64,
 }
 
 /// The value of a claim. Its number is its revision, which is not known yet; instead of it, which it is of those that
 /// arrive with it.
-pub(crate) fn value(claim: &Claim, ttl: Duration, nth: u64, arrived: u64) -> String {
-    line(claim, ttl, nth, arrived, &claim.owner().to_hex())
+pub(crate) fn value(claim: &Claim, ttl: Duration, nth: u64, arrived: u64, floor: u64) -> String {
+    line(claim, ttl, nth, arrived, floor, &claim.owner().to_hex())
+}
+
+/// What the values of a claim lie between, and of no other owner.
+pub(crate) fn bounds(owner: Owner) -> [String; 2] {
+    // '!' is what follows a space.
+    [' ', '!'].map(|end| format!("1 {}{end}", owner.to_hex()))
 }
 
 /// The value of a remnant, which brings its number along.
 pub(crate) fn kept(claim: &Claim, ttl: Duration, number: i64, arrived: u64, random: u128) -> String {
-    line(claim, ttl, number.unsigned_abs(), arrived, &format!("{random:032x}"))
+    line(claim, ttl, number.unsigned_abs(), arrived, 0, &format!("{random:032x}"))
 }
 
-fn line(claim: &Claim, ttl: Duration, number: u64, arrived: u64, owner: &str) -> String {
+fn line(claim: &Claim, ttl: Duration, number: u64, arrived: u64, floor: u64, owner: &str) -> String {
     let mode = match claim.mode() {
         Mode::Shared => "shared".to_owned(),
         Mode::Permit { of } => of.to_string(),
         _ => "exclusive".to_owned(),
     };
-    format!("1 {mode} {} {number} {arrived} {owner} {}", ttl.as_secs(), claim.label())
+    format!("1 {owner} {mode} {} {number} {arrived} {floor} {}", ttl.as_secs(), claim.label())
 }
 
 impl Entry {
@@ -56,10 +64,12 @@ impl Entry {
 
     fn parse(stored: PbKeyValue, place: &Place) -> Option<Self> {
         let (form, remnant) = place.form(&stored.key)?;
-        let mut words = str::from_utf8(&stored.value).ok()?.splitn(7, ' ');
+        let mut words = str::from_utf8(&stored.value).ok()?.splitn(8, ' ');
         if words.next()? != "1" || stored.lease == 0 {
             return None;
         }
+        let owner = words.next().filter(|owner| owner.len() == 32)?;
+        let owner = u128::from_str_radix(owner, 16).ok()?;
         let mode = match words.next()? {
             "exclusive" => Mode::Exclusive,
             "shared" => Mode::Shared,
@@ -72,9 +82,9 @@ impl Entry {
             return None;
         }
         let _arrived: u64 = words.next()?.parse().ok()?;
-        let owner = words.next().filter(|owner| owner.len() == 32)?;
-        let owner = u128::from_str_radix(owner, 16).ok()?;
-        Some(Self { name: stored.key, form, owner, number, nth, mode, remnant, ttl, lease: stored.lease })
+        let floor = words.next()?.parse().ok()?;
+        let (name, lease) = (stored.key, stored.lease);
+        Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }
 
     /// Whether this is a claim of that owner.

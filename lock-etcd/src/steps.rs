@@ -8,7 +8,7 @@ use crate::clock::wall_micros;
 use crate::error::foreign;
 use crate::leases::Lease;
 use crate::names::{Form, Place, Range};
-use crate::queue::{View, kept, value};
+use crate::queue::{View, bounds, kept, value};
 
 /// The most operations of one transaction, and the most comparisons; those of the ones within it count as well.
 pub(crate) const MOST: usize = 128;
@@ -77,18 +77,24 @@ pub(crate) fn arrive(
     way: Way,
     under: &Under,
     lease: &Lease,
-    nth: u64,
+    (nth, floor): (u64, u64),
 ) -> Step {
-    let value = value(claim, lease.ttl, nth, wall_micros());
+    let value = value(claim, lease.ttl, nth, wall_micros(), floor);
     let options = || Some(PutOptions::new().with_lease(lease.id));
-    let put = |place: &Place| TxnOp::put(place.own(under.form()), &*value, options());
-    let puts = || places.iter().map(put);
+    let put = |place: &Place, form| TxnOp::put(place.own(form), &*value, options());
+    let puts = || places.iter().map(|place| put(place, under.form()));
     let looks = || ops(look(places, None));
     let free = || places.iter().enumerate().flat_map(|(at, place)| under.absent(at, place));
     let none = |Range(from, to): Range| absent(&from).with_range(to);
     let before =
         |Range(from, to): Range, at| Compare::mod_revision(from, CompareOp::Less, at + 1).with_range(to);
-    let queue = || Step { when: free().collect(), then: puts().chain(looks()).collect(), or_else: looks() };
+    let queue = || {
+        let or_else = match (places, under) {
+            ([place], Under::Short) => beside(claim, place, put(place, Form::Long), looks),
+            _ => looks(),
+        };
+        Step { when: free().collect(), then: puts().chain(looks()).collect(), or_else }
+    };
     let (when, then): (Vec<_>, Vec<_>) = match (way, claim.mode()) {
         (Way::Queue, Mode::Shared) => return queue(),
         // Whoever is alone has no need of the queue, and it costs the server some time.
@@ -117,21 +123,33 @@ pub(crate) fn arrive(
     Step { when, then, or_else: looks() }
 }
 
+/// Puts a claim under its long name on its key if the short one is another's; else only looks. An owner is less or greater
+/// than another, and the store has no comparison for either.
+fn beside(claim: &Claim, place: &Place, put: TxnOp, looks: impl Fn() -> Vec<TxnOp>) -> Vec<TxnOp> {
+    let [first, last] = bounds(claim.owner());
+    [(CompareOp::Less, first), (CompareOp::Greater, last)].into_iter().fold(
+        looks(),
+        |or_else, (op, bound)| {
+            let other = Compare::value(place.own(Form::Short), op, bound);
+            let then = std::iter::once(put.clone()).chain(looks()).collect();
+            vec![TxnOp::txn(Step { when: vec![other, absent(place.own(Form::Long))], then, or_else }.into())]
+        },
+    )
+}
+
 /// Whether a claim arrived, and the queues, if they were read.
 pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place]) -> Result<(bool, Option<View>)> {
-    let mut arrived = answer.succeeded;
-    let (mut read, mut further) = (Vec::new(), None);
-    for one in answer.responses.into_iter().filter_map(|one| one.response) {
-        match one {
-            PbTxnOpResponse::ResponseRange(range) => read.push(range),
-            // It was not alone, and joined the queue, or not.
-            PbTxnOpResponse::ResponseTxn(txn) => further = Some(txn),
-            _ => {}
+    let (mut arrived, mut read, mut next) = (false, Vec::new(), Some(answer));
+    while let Some(answer) = next.take() {
+        arrived = answer.succeeded;
+        for one in answer.responses.into_iter().filter_map(|one| one.response) {
+            match one {
+                PbTxnOpResponse::ResponseRange(range) => read.push(range),
+                // It did not come as it was to, and there was another way.
+                PbTxnOpResponse::ResponseTxn(txn) => next = Some(txn),
+                _ => {}
+            }
         }
-    }
-    if let Some(txn) = further {
-        arrived = txn.succeeded;
-        read = ranges(txn).collect();
     }
     let view = if read.is_empty() { None } else { Some(view(read.into_iter(), places)?) };
     Ok((arrived, view))

@@ -4,18 +4,18 @@ use std::sync::atomic::Ordering;
 
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
-use crate::Etcd;
 use crate::backend::whole_seconds;
-use crate::clock::Moment;
+use crate::clock::{Moment, wall_micros};
 use crate::epoch::{STEP, token};
 use crate::error::{Trouble, foreign};
 use crate::group::{Apart, Part};
 use crate::kinds::Arrived;
 use crate::leases::{Known, Lease};
 use crate::link::revision;
-use crate::names::Place;
+use crate::names::{Form, Place};
 use crate::queue::{Entry, Mine, Turn, View, Wait};
-use crate::steps::{self, Under, Way};
+use crate::steps::{self, Get, Under, Way};
+use crate::{Etcd, Shared};
 
 /// Greater than every number: a newcomer's, which all are ahead of.
 const NEWCOMER: i64 = i64::MAX;
@@ -48,7 +48,7 @@ impl Etcd {
     ) -> Result<Option<Attempt>> {
         let ranges = self.link.read(steps::look(places, Some(number))).await?;
         let view = steps::view(ranges.into_iter(), places)?;
-        self.judge(claim, &view, started).await
+        self.judge(claim, places, &view, started).await
     }
 
     /// Joins the queue, and looks. `under` is how it can join, as far as that is known.
@@ -65,11 +65,11 @@ impl Etcd {
             None => self.link.grant(seconds).await?,
         };
         match self.arrive(claim, places, Way::Queue, under, lease).await? {
-            Arrival::Arrived(known, None) => self.grant(&known, started).await.map(Some),
-            Arrival::Arrived(_, Some(view)) => self.judge(claim, &view, started).await,
+            Arrival::Arrived(known, None) => self.grant(claim, places, &known, started).await,
+            Arrival::Arrived(_, Some(view)) => self.judge(claim, places, &view, started).await,
             Arrival::Not(view, _) => {
                 *under = view.under(places);
-                self.judge(claim, &view, started).await
+                self.judge(claim, places, &view, started).await
             }
             Arrival::Again => Ok(None),
         }
@@ -95,11 +95,11 @@ impl Etcd {
                     None => self.link.grant(seconds).await?,
                 };
                 match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
-                    Arrival::Arrived(known, None) => return self.grant(&known, started).await.map(Some),
+                    Arrival::Arrived(known, None) => return self.grant(claim, places, &known, started).await,
                     Arrival::Arrived(known, Some(view)) => {
                         let wait = view.wait(claim.mode(), known.number);
                         if wait.turn == Turn::Now {
-                            return self.grant(&known, started).await.map(Some);
+                            return self.grant(claim, places, &known, started).await;
                         }
                         // So many came at the same moment: it is taken back.
                         self.remove(claim, places).await?;
@@ -111,7 +111,7 @@ impl Etcd {
             }
         };
         if !matches!(view.mine(claim.owner()), Mine::Absent) {
-            return self.judge(claim, &view, started).await;
+            return self.judge(claim, places, &view, started).await;
         }
         let wait = view.wait(claim.mode(), NEWCOMER);
         if wait.turn == Turn::Now {
@@ -128,9 +128,15 @@ impl Etcd {
 
     /// The queues, and at which revision they stood so.
     async fn look_first(&self, places: &[Place]) -> Result<(View, i64)> {
-        let answer = self.link.transact(steps::read(steps::look(places, None))).await?;
+        let Shared { epoch, names, .. } = &*self.shared;
+        let (first, seen) = (Get { name: names.epoch(), options: None }, wall_micros());
+        let look = std::iter::once(first).chain(steps::look(places, None));
+        let answer = self.link.transact(steps::read(look)).await?;
         let revision = revision(&answer);
-        Ok((steps::view(steps::ranges(answer), places)?, revision))
+        let mut ranges = steps::ranges(answer);
+        // What is stored there may be no epoch. Who arrives is told so; who is refused need not know.
+        let _ = epoch.learn(&ranges.next().ok_or_else(foreign)?, revision, seen);
+        Ok((steps::view(ranges, places)?, revision))
     }
 
     async fn arrive(
@@ -143,8 +149,9 @@ impl Etcd {
     ) -> Result<Arrival> {
         // Those that gather have different ones, until there are too many to go together anyway.
         let nth = self.shared.arrived.fetch_add(1, Ordering::Relaxed) % STEP;
+        let floor = self.shared.epoch.reached();
         let (step, skips) =
-            (steps::arrive(claim, places, way, under, &lease, nth), !matches!(way, Way::Queue));
+            (steps::arrive(claim, places, way, under, &lease, (nth, floor)), !matches!(way, Way::Queue));
         let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
         let part = Part { step, skips, keys: places.len(), apart };
         let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
@@ -158,11 +165,13 @@ impl Etcd {
             self.shared.leases.put(lease);
             return Ok(Arrival::Not(view.ok_or_else(foreign)?, revision));
         }
-        let form = under.form();
+        // One that joins a queue on one key has the long name there if the short one is another's.
+        let form = match view.as_ref().map(|view| view.mine(claim.owner())) {
+            Some(Mine::Here(own)) => own.form,
+            _ => under.form(),
+        };
         if token(epoch, revision, nth)?.get() <= reached {
-            // With a token like this it must not be granted.
-            self.shared.epoch.went_back();
-            self.link.transact(steps::remove(places, form, revision)).await?;
+            self.refuse(claim, places, form, revision).await?;
             return Ok(Arrival::Again);
         }
         let Lease { id, ttl, renewed, .. } = lease;
@@ -175,6 +184,7 @@ impl Etcd {
             lease: id,
             ttl,
             renewed,
+            floor: reached,
             clean,
             wait: None,
             come: false,
@@ -199,11 +209,17 @@ impl Etcd {
     }
 
     /// What follows for a claim from the queues.
-    async fn judge(&self, claim: &Claim, view: &View, started: Moment) -> Result<Option<Attempt>> {
+    async fn judge(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        view: &View,
+        started: Moment,
+    ) -> Result<Option<Attempt>> {
         match view.mine(claim.owner()) {
             Mine::Here(own) => {
                 let wait = view.wait(claim.mode(), own.number);
-                self.answer(claim, &own, wait, started).await
+                self.answer(claim, places, &own, wait, started).await
             }
             Mine::Absent => {
                 self.shared.leases.forget(claim.owner());
@@ -221,6 +237,7 @@ impl Etcd {
     async fn answer(
         &self,
         claim: &Claim,
+        places: &[Place],
         own: &Entry,
         wait: Wait,
         started: Moment,
@@ -234,7 +251,7 @@ impl Etcd {
             false => known.renewed >= started,
         });
         match fresh {
-            Some(known) if granted => return self.grant(&known, started).await.map(Some),
+            Some(known) if granted => return self.grant(claim, places, &known, started).await,
             Some(_) => {}
             None => {
                 let sent = Moment::now();
@@ -255,12 +272,31 @@ impl Etcd {
         Ok(Some(Attempt::Busy(Busy::new(lapse))))
     }
 
-    pub(crate) async fn grant(&self, known: &Known, started: Moment) -> Result<Attempt> {
+    pub(crate) async fn grant(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        known: &Known,
+        started: Moment,
+    ) -> Result<Option<Attempt>> {
         let epoch = match known.epoch {
             Some(epoch) => epoch,
             None => self.link.epoch_at(known.number).await?,
         };
+        let token = token(epoch, known.number, known.nth)?;
+        if token.get() <= known.floor {
+            self.refuse(claim, places, known.form, known.number).await?;
+            return Ok(None);
+        }
         let lease = known.left(started).min(known.ttl);
-        Ok(Attempt::Granted(Grant::new(token(epoch, known.number, known.nth)?, lease)))
+        Ok(Some(Attempt::Granted(Grant::new(token, lease))))
+    }
+
+    /// Removes a claim that must not be granted: its token is no greater than those of before, which the store forgot.
+    async fn refuse(&self, claim: &Claim, places: &[Place], form: Form, number: i64) -> Result<()> {
+        self.shared.epoch.went_back();
+        self.shared.leases.forget(claim.owner());
+        self.link.transact(steps::remove(places, form, number)).await?;
+        Ok(())
     }
 }

@@ -91,6 +91,21 @@ impl Program {
         }
     }
 
+    /// Has it stand still: none of its threads goes on when this returns.
+    pub(super) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let own = self.child.id().try_into().ok();
+        let all = own
+            .into_iter()
+            .chain(children(self.child.id()).into_iter().map(Pid::as_raw_nonzero).map(i32::from));
+        // The signal is on its way for a moment.
+        for process in all {
+            while threads(process).iter().any(|state| state != "T" && state != "Z") {
+                std::thread::yield_now();
+            }
+        }
+    }
+
     fn wait(&mut self) -> Result<(), String> {
         let (child, program, log) = (&mut self.child, self.recipe.program, self.directory.path().join("log"));
         self.recipe.wait(self.port, || match child.try_wait() {
@@ -168,6 +183,13 @@ fn stat(process: i32) -> Option<(String, u32)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut words = stat.rsplit_once(") ")?.1.split(' ');
     Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+}
+
+/// The states of a process's threads.
+fn threads(process: i32) -> Vec<String> {
+    let all = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(stat).map(|(state, _)| state).collect()
 }
 
 fn failed(what: &str, error: std::io::Error) -> String {

@@ -22,7 +22,7 @@ fn queue(key: usize, words: &str) -> Vec<Entry> {
         let number = i64::try_from(number).expect("a short queue");
         let (name, remnant) = (format!("{key}{number}").into_bytes(), word.ends_with('\''));
         let (form, owner, ttl) = (Form::Long, 1, TTL * (number as u32 + 1));
-        Entry { name, form, owner, number, nth: 0, mode, remnant, ttl, lease: 1 }
+        Entry { name, form, owner, number, nth: 0, mode, remnant, ttl, lease: 1, floor: 0 }
     };
     words.split_whitespace().enumerate().map(entry).collect()
 }
@@ -99,10 +99,11 @@ fn places(keys: &[&str]) -> (Claim, Vec<Place>) {
 #[test]
 fn a_claim_reads_as_it_was_written() {
     let (claim, places) = places(&["a"]);
-    let entry = Entry::read(stored(&places[0], 9, &value(&claim, TTL, 3, 1)), &places[0]).expect("a claim");
+    let entry =
+        Entry::read(stored(&places[0], 9, &value(&claim, TTL, 3, 1, 5)), &places[0]).expect("a claim");
     assert_eq!((entry.number, entry.nth, entry.mode, entry.remnant), (9, 3, permit(4), false));
     assert!(entry.is_of(claim.owner()) && entry.form == Form::Short);
-    assert_eq!((entry.ttl, entry.lease), (TTL, 7));
+    assert_eq!((entry.ttl, entry.lease, entry.floor), (TTL, 7, 5));
 }
 
 #[test]
@@ -119,13 +120,14 @@ fn a_remnant_stands_where_its_claim_stood() {
 
 #[rstest]
 #[case::nothing("")]
-#[case::another_version("2 exclusive 3 0 1 00000000000000000000000000000000 ")]
-#[case::no_mode("1 x 3 0 1 00000000000000000000000000000000 ")]
-#[case::no_permits("1 0 3 0 1 00000000000000000000000000000000 ")]
-#[case::no_ttl("1 exclusive x 0 1 00000000000000000000000000000000 ")]
-#[case::more_than_come_at_once("1 exclusive 3 16 1 00000000000000000000000000000000 ")]
-#[case::no_owner("1 exclusive 3 0 1 ")]
-#[case::too_short("1 exclusive 3")]
+#[case::another_version("2 00000000000000000000000000000000 exclusive 3 0 1 5 ")]
+#[case::no_mode("1 00000000000000000000000000000000 x 3 0 1 5 ")]
+#[case::no_permits("1 00000000000000000000000000000000 0 3 0 1 5 ")]
+#[case::no_ttl("1 00000000000000000000000000000000 exclusive x 0 1 5 ")]
+#[case::more_than_come_at_once("1 00000000000000000000000000000000 exclusive 3 16 1 5 ")]
+#[case::no_floor("1 00000000000000000000000000000000 exclusive 3 0 1 x ")]
+#[case::no_owner("1 0 exclusive 3 0 1 5 ")]
+#[case::too_short("1 00000000000000000000000000000000 exclusive 3")]
 fn what_is_no_claim_is_an_error(#[case] value: &str) {
     let (_, places) = places(&["a"]);
     let error = Entry::read(stored(&places[0], 9, value), &places[0]).expect_err("no claim");
@@ -135,14 +137,14 @@ fn what_is_no_claim_is_an_error(#[case] value: &str) {
 #[test]
 fn a_claim_without_a_lease_would_never_lapse_and_is_an_error() {
     let (claim, places) = places(&["a"]);
-    let never = PbKeyValue { lease: 0, ..stored(&places[0], 9, &value(&claim, TTL, 3, 1)) };
+    let never = PbKeyValue { lease: 0, ..stored(&places[0], 9, &value(&claim, TTL, 3, 1, 5)) };
     assert!(Entry::read(never, &places[0]).is_err());
 }
 
 #[test]
 fn a_claim_is_there_on_all_its_keys_at_one_revision_or_not() {
     let (claim, places) = places(&["a", "b"]);
-    let value = value(&claim, TTL, 3, 1);
+    let value = value(&claim, TTL, 3, 1, 5);
     let view = |revisions: [Option<i64>; 2]| {
         let queue = |(revision, place): (Option<i64>, &Place)| {
             revision.map(|revision| stored(place, revision, &value)).into_iter().collect()
@@ -159,7 +161,7 @@ fn a_claim_is_there_on_all_its_keys_at_one_revision_or_not() {
 fn a_short_name_that_is_anothers_is_known_by_its_number() {
     let (one, there) = places(&["a", "b"]);
     let (two, _) = places(&["a", "b"]);
-    let other = stored(&there[1], 5, &value(&two, TTL, 3, 1));
+    let other = stored(&there[1], 5, &value(&two, TTL, 3, 1, 5));
     let view = View::read(vec![vec![], vec![other]], &there).expect("a claim");
     assert!(matches!(view.mine(one.owner()), Mine::Absent));
     assert!(matches!(view.under(&there), Under::Long(taken) if taken == [0, 5]));

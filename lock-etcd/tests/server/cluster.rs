@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use conformance_tests::Server;
 use lock_core::{Backend, ErrorKind, Ownership};
+use lock_etcd::Etcd;
 use rstest::rstest;
 
 use crate::help::{LIMIT, LONG, SHORT, claim, locker, queued, raw, store, until, within};
@@ -95,6 +96,25 @@ async fn a_waiter_is_handed_the_lock_when_the_leader(#[case] blow: Blow) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_rings_ends_when_its_member_has_lost_its_leader() {
+    let mut members = Server::etcd_cluster();
+    let store = store(members[0].url()).await;
+    let [first, holder, waiter] = [(); 3].map(|()| claim("a", LONG));
+    for claim in [&first, &holder, &waiter] {
+        store.acquire(claim).await.expect("an answer");
+    }
+    // That it rings once shows that the stream is there.
+    let mut early = store.wakeups(&holder).await.expect("a bell");
+    let mut rings = store.wakeups(&waiter).await.expect("a bell");
+    store.release(&first, Duration::ZERO).await.expect("it was there");
+    assert!(within(early.next()).await.is_some(), "the stream ended instead of ringing");
+    for member in &mut members[1..] {
+        member.kill();
+    }
+    within(async { while rings.next().await.is_some() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_granted_and_what_is_held_is_lost_in_time() {
     let mut members = Server::etcd_cluster();
     let url = url(&members);
@@ -111,6 +131,9 @@ async fn without_a_majority_nothing_is_granted_and_what_is_held_is_lost_in_time(
     members[two].kill();
     let struck = Instant::now();
     let error = within(locks.lock("b").try_acquire()).await.expect_err("two of three are gone");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    // Nor does anybody connect to the one that is left: it does not reach the others.
+    let error = within(Etcd::connect(&url)).await.expect_err("two of three are gone");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     within(held.lost()).await;
     assert!(struck.elapsed() <= ttl + Duration::from_secs(2), "lost after {:?}", struck.elapsed());

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use conformance_tests::{Server, etcd_metric};
-use lock_core::Guard;
+use lock_core::{Guard, Locker};
 use rstest::rstest;
 
 use crate::help::{LONG, locker, server, until, within};
@@ -60,17 +60,33 @@ async fn a_pair_is_two_writes() {
     }
 }
 
+/// Proposals, removals and grants of leases.
+async fn counts(server: &Server) -> [u64; 3] {
+    let (removals, grants) = ("etcd_debugging_mvcc_delete_total", "etcd_debugging_lease_granted_total");
+    [proposals(server).await, metric(server, removals).await, metric(server, grants).await]
+}
+
+fn differences(before: [u64; 3], after: [u64; 3]) -> [u64; 3] {
+    std::array::from_fn(|at| after[at] - before[at])
+}
+
 #[rstest]
-#[case::of_two(2, 50)]
-#[case::of_sixty_four(64, 5)]
+#[case::of_two(2, 50, false)]
+#[case::of_sixty_four(64, 5, false)]
+#[case::of_sixty_four_clients(64, 5, true)]
+#[case::of_two_hundred_and_fifty_six(256, 2, false)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64) {
+async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64, #[case] apart: bool) {
     let server = server();
     let locks = locker(server.url()).await;
-    let removals = "etcd_debugging_mvcc_delete_total";
-    let (before, removed) = (proposals(&server).await, metric(&server, removals).await);
-    let contend = |_| {
-        let locks = locks.clone();
+    let mut all = vec![locks; contenders as usize];
+    if apart {
+        for locks in &mut all {
+            *locks = locker(server.url()).await;
+        }
+    }
+    let before = counts(&server).await;
+    let contend = |locks: Locker| {
         tokio::spawn(async move {
             for _ in 0..rounds {
                 let guard = within(locks.lock("a").acquire()).await.expect("granted");
@@ -78,16 +94,16 @@ async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64)
             }
         })
     };
-    for contender in (0..contenders).map(contend).collect::<Vec<_>>() {
+    for contender in all.into_iter().map(contend).collect::<Vec<_>>() {
         contender.await.expect("no panic");
     }
-    // To arrive, and to leave; a lease for each. And once more for whoever finds its short name taken: there are 256, so
-    // of 64 contenders a quarter do, and hardly ever twice as many.
-    let (writes, turns) = (proposals(&server).await - before, contenders * rounds);
-    assert_eq!(metric(&server, removals).await - removed, turns, "each leaves once, by one name");
-    let taken = 2 * turns * contenders / 256 + 10;
-    assert!(writes <= 2 * turns + contenders + taken, "{writes} for {contenders} times {rounds}");
-    assert_eq!(streams(&server, "Watch", "Watch").await, 1);
+    // To arrive, and to leave; a lease for each. Also for those who find their short name taken: there are 256 of them.
+    let [writes, removed, leases] = differences(before, counts(&server).await);
+    let turns = contenders * rounds;
+    assert_eq!(removed, turns, "each leaves once, by one name");
+    assert_eq!(writes, 2 * turns + leases, "{contenders} times {rounds}");
+    assert!(leases <= contenders, "{leases} for {contenders}");
+    assert!(streams(&server, "Watch", "Watch").await <= if apart { contenders } else { 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]

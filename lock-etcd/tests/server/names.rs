@@ -66,6 +66,37 @@ async fn namesakes_stand_in_line_whoever_asks_for_them(#[case] keys: &[&str]) {
     assert_eq!(here.release(&three, NO).await.expect("an answer"), Ownership::Lost);
 }
 
+#[rstest]
+#[case::before_the_one_ahead(false)]
+#[case::after_the_one_ahead(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namesake_joins_the_queue_by_one_write_if_its_owner_sorts(#[case] after: bool) {
+    let server = server();
+    let (raw, store) = (raw(&server).await, store(server.url()).await);
+    let spare = claim("b", LONG);
+    assert!(matches!(acquire(&store, &spare).await, Attempt::Granted(_)));
+    let mut both: [_; 2] = namesakes(&["a"], Mode::Exclusive, true);
+    both.sort_by_key(|claim| claim.owner().to_bytes());
+    if !after {
+        both.reverse();
+    }
+    let [one, two] = both;
+    assert!(matches!(acquire(&store, &one).await, Attempt::Granted(_)));
+    store.release(&spare, NO).await.expect("it was there");
+    let proposals = async || {
+        etcd_metric(server.url(), "etcd_server_proposals_committed_total").await.expect("it tells of itself")
+    };
+    let before = proposals().await;
+    assert!(matches!(acquire(&store, &two).await, Attempt::Busy(_)));
+    assert_eq!(proposals().await - before, 1);
+    // However often it is asked for, and by whom, it is there once; the one ahead, too.
+    let other = Etcd::connect(server.url()).await.expect("the server is there");
+    assert!(matches!(acquire(&other, &two).await, Attempt::Busy(_)));
+    assert!(matches!(acquire(&other, &one).await, Attempt::Granted(_)));
+    let lengths: Vec<_> = queue(&raw, "a").await.iter().map(|one| one.key().len()).collect();
+    assert_eq!(lengths, ["lock/q/a/e/xx".len(), "lock/q/a/e/".len() + 32]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_who_comes_anew_under_the_name_it_waited_for_is_rung() {
     let server = server();

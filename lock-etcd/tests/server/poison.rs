@@ -11,7 +11,10 @@ use crate::help::{LONG, locker, queue, raw, server, store, within};
 #[rstest]
 #[case::in_a_queue("lock/q/b/x", "x")]
 #[case::in_a_directory("lock/q/b/e/x", "x")]
-#[case::like_a_claim_that_never_lapses("lock/q/b/e/00000000000000000000000000000000", "1 exclusive 3 0 0 ")]
+#[case::like_a_claim_that_never_lapses(
+    "lock/q/b/e/00000000000000000000000000000000",
+    "1 00000000000000000000000000000000 exclusive 3 0 0 0 "
+)]
 #[case::the_epoch("lock/n", "x")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_lock_is_an_error_and_nothing_is_half_done(#[case] name: &str, #[case] value: &str) {

@@ -1,8 +1,13 @@
 //! Tokens grow, whatever becomes of the counter.
 
-use lock_core::{Attempt, Backend, Locker, Token};
+use std::time::{Duration, SystemTime};
 
-use crate::help::{LIMIT, LONG, claim, locker, queue, raw, server, store, within};
+use conformance_tests::{Line, Proxy};
+use futures::StreamExt;
+use lock_core::{Attempt, Backend, Locker, Token};
+use rstest::rstest;
+
+use crate::help::{LIMIT, LONG, claim, locker, queue, queued, raw, server, store, within};
 
 async fn grants(locks: &Locker, count: usize) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -38,9 +43,68 @@ async fn tokens_grow_across_an_older_store() {
         raw.kv_client().put("x", "x", None).await.expect("put");
     }
     let mut tokens = grants(&locker(new.url()).await, 3).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     tokens.extend(grants(&locker(old.url()).await, 3).await);
     assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
+}
+
+fn wall_micros() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
+    u64::try_from(since_1970.as_micros()).expect("not in this millennium")
+}
+
+#[rstest]
+#[case::waits(true)]
+#[case::skips(false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_the_time_though_much_happened_that_its_client_did_not_see(#[case] waits: bool) {
+    let server = server();
+    let (raw, locks) = (raw(&server).await, locker(server.url()).await);
+    grants(&locks, 1).await;
+    // The epoch is due after a second, and these would be 80 ms.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let puts = (0..5_000).map(|_| async { raw.kv_client().put("x", "x", None).await.map(drop) });
+    let puts: Vec<_> = futures::stream::iter(puts).buffer_unordered(100).collect().await;
+    assert!(puts.iter().all(Result::is_ok));
+    let before = wall_micros();
+    let guard = match waits {
+        true => within(locks.lock("a").acquire()).await.expect("granted"),
+        false => within(locks.lock("a").try_acquire()).await.expect("an answer").expect("free"),
+    };
+    let (token, after) = (guard.token().get(), wall_micros());
+    assert!(token <= after, "{} µs ahead", token - after);
+    assert!(token >= before - 1_000_000, "{} µs behind", before - token);
+}
+
+#[rstest]
+#[case::that_is_free(false)]
+#[case::that_is_held(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_found_later_on_a_key(#[case] held: bool) {
+    let server = server();
+    let (raw, proxy) = (raw(&server).await, Proxy::to(server.url()).await);
+    let (here, there) = (store(proxy.url()).await, store(server.url()).await);
+    let (first, one) = (claim("a", LONG), claim("a", LONG));
+    let Ok(Attempt::Granted(before)) = here.acquire(&first).await else { panic!("it is free") };
+    let spare = claim("b", LONG);
+    assert!(matches!(here.acquire(&spare).await, Ok(Attempt::Granted(_))));
+    here.release(if held { &spare } else { &first }, Duration::ZERO).await.expect("it was there");
+    // The store forgets, and a claim comes of which nobody is told.
+    raw.kv_client().put("lock/n", format!("{:016}", 7), None).await.expect("put");
+    proxy.cut_answers();
+    within(here.acquire(&one)).await.expect_err("no answer");
+    queued(&raw, "a", if held { 2 } else { 1 }).await;
+    let number = queue(&raw, "a").await.last().expect("it is there").create_revision();
+    if held {
+        assert!(matches!(within(here.acquire(&one)).await.expect("an answer"), Attempt::Busy(_)));
+        let mut rings = here.wakeups(&one).await.expect("a bell");
+        there.release(&first, Duration::ZERO).await.expect("it was there");
+        assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    }
+    let Ok(Attempt::Granted(grant)) = within(here.acquire(&one)).await else { panic!("it is free") };
+    assert!(grant.token > before.token, "{:?} after {:?}", grant.token, before.token);
+    let queue = queue(&raw, "a").await;
+    assert!(queue.len() == 1 && queue[0].create_revision() > number, "it has come anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]
