@@ -1,5 +1,6 @@
 //! The trait: one script a step.
 
+use std::fmt::{Arguments, Formatter, from_fn};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ impl Backend for Redis {
             return Ok(Attempt::Granted(grant));
         }
         let lease = millis(claim.ttl());
-        match self.acquires.ask(self.asking(claim, &lease.to_string())).await? {
+        match self.acquires.ask(self.asking(claim, lease)).await? {
             place @ Value::Array(_) => {
                 let (retry_after, place) = read(place)?;
                 self.link.turns().wait(claim, place);
@@ -56,7 +57,7 @@ impl Backend for Redis {
     async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
-            let part = |claim: &Arc<Claim>| self.part(claim, &millis(claim.ttl()).to_string());
+            let part = |claim: &Arc<Claim>| self.part(claim, format_args!(" {}", millis(claim.ttl())));
             let parts: Vec<_> = batch.iter().map(part).collect();
             let some = self.renewals.run(&self.link, &parts).await;
             answers.extend(some.into_iter().map(|answer| {
@@ -71,10 +72,12 @@ impl Backend for Redis {
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
         self.link.turns().forget(claim);
-        let mut part = self.part(claim, &millis(keep).to_string());
-        if !keep.is_zero() {
-            part.names.push(&self.names.claim(&crate::random()?));
-        }
+        let part = if keep.is_zero() {
+            self.part(claim, format_args!(""))
+        } else {
+            let remnant = crate::random()?;
+            self.part(claim, format_args!(" {} {}", millis(keep), self.names.claim(&remnant)))
+        };
         match self.releases.ask(part).await? {
             Value::Int(1) => Ok(Ownership::held(keep)),
             Value::Int(0) => Ok(Ownership::Lost),
@@ -101,27 +104,24 @@ impl Redis {
         Self { link, names, acquires, releases, renewals: Step::giving(&RENEW) }
     }
 
-    /// What every script is told of a claim: its name and those of its queues; how many these are, and a duration.
-    fn part(&self, claim: &Claim, millis: &str) -> Part {
-        let (mut names, mut words) = (Words::new(), Words::new());
-        names.push(&self.names.claim(&claim.owner().to_hex()));
-        claim.keys().iter().for_each(|key| names.push(&self.names.queue(key)));
-        words.push(&[&claim.keys().len().to_string()]);
-        words.push(&[millis]);
-        Part { names, words, listens: false }
+    /// What a script is told of a claim: the names of its queues, and a text of its own name and more.
+    fn part(&self, claim: &Claim, more: Arguments<'_>) -> Part {
+        let mut words = Words::new();
+        claim.keys().iter().for_each(|key| words.push(format_args!("{}", self.names.queue(key))));
+        words.push(format_args!("{}{more}", self.names.claim(&claim.owner().to_hex())));
+        Part { words, listens: false }
     }
 
-    /// What the look is told besides: the claim's text without its number, the mode, and whether it waits.
-    fn asking(&self, claim: &Claim, ttl: &str) -> Part {
-        let mut part = self.part(claim, ttl);
-        let (mode, tag) = (mode(claim.mode()).to_string(), claim.tag().to_string());
-        let mut text = vec![&*mode, " ", ttl, " ", &tag, " ", self.link.channel(), " ", claim.label()];
-        claim.keys().iter().for_each(|key| text.extend(["\n"].into_iter().chain(self.names.queue(key))));
-        part.words.push(&text);
-        part.words.push(&[&mode]);
-        part.words.push(&[if claim.waits() { "1" } else { "0" }]);
-        part.listens = claim.waits();
-        part
+    /// What the look is told: the claim's text without its number.
+    fn asking(&self, claim: &Claim, ttl: u64) -> Part {
+        let (mode, waits) = (mode(claim.mode()), u8::from(claim.waits()));
+        let (tag, bell, label) = (claim.tag(), self.link.channel(), claim.label());
+        let queues = |f: &mut Formatter<'_>| match claim.keys() {
+            [_] => Ok(()),
+            keys => keys.iter().try_for_each(|key| writeln!(f, "{}", self.names.queue(key))),
+        };
+        let more = format_args!(" {ttl} {mode} {waits} {tag} {bell} {label}\n{}", from_fn(queues));
+        Part { listens: claim.waits(), ..self.part(claim, more) }
     }
 }
 

@@ -233,18 +233,26 @@ impl Names {
         format!("{}:n", self.prefix)
     }
 
-    /// In pieces, as what is written into a request.
-    fn claim<'a>(&'a self, owner: &'a str) -> [&'a str; 3] {
-        [&self.prefix, ":c:", owner]
+    /// All as long as each other.
+    fn claim<'a>(&'a self, owner: &'a str) -> Name<'a> {
+        Name(&self.prefix, ":c:", owner)
     }
 
-    /// In pieces, too.
-    fn queue<'a>(&'a self, key: &'a Key) -> [&'a str; 3] {
-        [&self.prefix, ":q:", key.as_str()]
+    fn queue<'a>(&'a self, key: &'a Key) -> Name<'a> {
+        Name(&self.prefix, ":q:", key.as_str())
     }
 
     fn channel(&self, random: &str) -> String {
         format!("{}:b:{random}", self.prefix)
+    }
+}
+
+/// A name in its pieces, to be written into a request.
+struct Name<'a>(&'a str, &'static str, &'a str);
+
+impl std::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        [self.0, self.1, self.2].iter().try_for_each(|piece| f.write_str(piece))
     }
 }
 

@@ -1,13 +1,13 @@
 
--- Removes many claims, or leaves them as remnants, and rings whoever has the turn. KEYS for each: claim, queue..., remnant
--- if one is to be left. ARGV for each: how many queues; keep, zero for none.
+-- Removes many claims, or leaves them as remnants, and rings whoever has the turn. A text is a claim's name; if a remnant is to
+-- be left, how long, and its name.
 -- Answers for each 1, or 0 if there was no claim, or an error, which is no other's.
 
 -- The claim that is removed, what its text says, and where its queues are among the keys.
 local claim, mine, from, to, keep, remnant
 -- Who is rung, and whether there are remnants.
 local freed, rung, met
--- What the texts under the names were at first; and what is deleted in one go, which no other claim is or is in.
+-- Texts of those who are alone at queues; and what is deleted in one go, which no other claim is or is in.
 local texts, gone = {}, {}
 
 local function delete()
@@ -82,40 +82,29 @@ local function ring(count)
 end
 
 local function release()
-  local text, whole = texts[claim], from == to and texts[KEYS[from]]
-  texts[claim] = nil
-  if whole and string.sub(whole, 1, #claim + 1) == claim .. ' ' then
-    if not remnant then
-      texts[KEYS[from]] = ''
-      table.insert(gone, KEYS[from])
-      if text then table.insert(gone, claim) end
-      return 1
-    end
+  delete()
+  local whole = from == to and texts[KEYS[from]]
+  if whole and whose(whole) == claim then
     texts[KEYS[from]] = nil
     spread(KEYS[from], whole)
-    text = string.sub(whole, #claim + 2)
-  elseif not text then
-    -- There was none, or something else is there, or this is the second time.
-    delete()
-    text = redis.call('GET', claim)
   end
+  local text = redis.call('GET', claim)
   if not text then return 0 end
 
-  -- What servers do all day. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
+  -- What servers do all day, too. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
   -- other, it has its turn, and nobody behind it has one.
   local names = from == to and not remnant and not whole and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
   if names[1] == claim then
     if not names[2] then
-      table.insert(gone, claim)
-      table.insert(gone, KEYS[from])
+      redis.call('DEL', claim, KEYS[from])
       return 1
     end
     local waiter = redis.call('GET', names[2]) or ''
-    local number, tag, bell = string.match(waiter, '^(%d+) 0 %d+ (%d+) (%S+) [^\n]*\n[^\n]*$')
+    local tag, bell, number = string.match(waiter, '^%S+ %d+ 0 %d (%d+) (%S+) [^\n]*\n(%d+)$')
     if number and bell ~= '-' then
       redis.call('PUBLISH', bell, tag .. ' ' .. number)
       redis.call('ZREM', KEYS[from], claim)
-      table.insert(gone, claim)
+      redis.call('DEL', claim)
       return 1
     end
   end
@@ -131,8 +120,8 @@ local function release()
   redis.call('DEL', claim)
   if not held then return 0 end
   if remnant then
-    local words = { mine.number, mine.mode, keep, mine.tag, '-', mine.label }
-    redis.call('SET', remnant, table.concat(words, ' ') .. '\n' .. mine.queues, 'PX', keep)
+    local words = { remnant, keep, mine.mode, '0', mine.tag, '-', mine.label }
+    redis.call('SET', remnant, table.concat(words, ' ') .. '\n' .. mine.queues .. mine.number, 'PX', keep)
     for i = from, to do
       redis.call('ZADD', KEYS[i], mine.number, remnant)
       if redis.call('PEXPIRE', KEYS[i], keep, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], keep, 'GT') end
@@ -145,17 +134,22 @@ for i, text in ipairs(redis.call('MGET', unpack(KEYS))) do
   texts[KEYS[i]] = text
 end
 
-local answers, at = {}, 1
-for i = 1, #ARGV, 2 do
-  claim, keep = KEYS[at], ARGV[i + 1]
-  from, to = at + 1, at + ARGV[i]
-  at = to + 1
-  remnant = nil
-  if keep ~= '0' then
-    remnant = KEYS[at]
-    at = at + 1
+local answers = {}
+for i, its, first, final in claims() do
+  local queue = KEYS[first]
+  local text = first == final and texts[queue]
+  -- What servers do all day: it is alone. All names have the same length, and no text has that of a remnant where this does.
+  if text and string.find(text, its, 1, true) == 1 then
+    texts[queue] = nil
+    -- Under its own name there is something only if it was in a queue before that somebody has deleted.
+    table.insert(gone, queue)
+    table.insert(gone, its)
+    answers[i] = 1
+  else
+    claim, keep, remnant = string.match(its, '^(%S+) (%d+) (%S+)$')
+    claim, from, to = claim or its, first, final
+    answers[i] = answer(release)
   end
-  table.insert(answers, answer(release))
 end
 delete()
 return answers

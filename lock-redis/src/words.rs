@@ -1,7 +1,8 @@
 //! Words of a request, in one text.
 
+use std::fmt::{Arguments, Write};
+
 /// Words one after the other: one allocation for all of them, of which a request has a few hundred.
-#[derive(Default)]
 pub(crate) struct Words {
     text: String,
     ends: Vec<usize>,
@@ -9,12 +10,11 @@ pub(crate) struct Words {
 
 impl Words {
     pub(crate) fn new() -> Self {
-        Self { text: String::with_capacity(256), ends: Vec::with_capacity(8) }
+        Self { text: String::with_capacity(256), ends: Vec::with_capacity(4) }
     }
 
-    /// Adds a word, which may come in pieces.
-    pub(crate) fn push(&mut self, pieces: &[&str]) {
-        pieces.iter().for_each(|piece| self.text.push_str(piece));
+    pub(crate) fn push(&mut self, word: Arguments<'_>) {
+        self.text.write_fmt(word).expect("a text takes everything");
         self.ends.push(self.text.len());
     }
 
@@ -35,9 +35,9 @@ mod tests {
     #[test]
     fn words_come_out_as_they_went_in() {
         let mut words = Words::new();
-        words.push(&["a", ":", "ü"]);
-        words.push(&[]);
-        words.push(&["b c"]);
+        words.push(format_args!("{}:{}", "a", "ü"));
+        words.push(format_args!(""));
+        words.push(format_args!("b {}", "c"));
         assert_eq!(words.iter().collect::<Vec<_>>(), ["a:ü", "", "b c"]);
         assert_eq!(words.len(), 3);
     }
