@@ -1,25 +1,15 @@
 
--- Looks once for each of many claims. After their queues comes the counter. A text is a claim's without its number.
--- Answers for each a token, which is a text; or in how many milliseconds to look again, and the number of the place if
--- there is one; or an error, which is no other's. Numbers are left as texts, which a script is quicker to pass on.
+-- The claims that found somebody. All of them, if one wants several queues.
 
--- The claim that is looked for, and where its queues are among the keys.
+-- The one that is looked for, and where its queues are among the keys.
 local text, from, to, claim, ttl
 -- What is written at those where one is alone.
 local lone
 
--- The greatest number that was given.
-local counter, time = KEYS[#KEYS], redis.call('TIME')
-local before = redis.call('GET', counter) or 0
-if not tonumber(before) then error('WRONGTYPE the counter is no number') end
--- Below 2^53, as microseconds are until 2255: above it, a number would be rounded.
-before = math.max(tonumber(before), time[1] * 1000000 + time[2] - 1)
-local last = before
-
 -- A number greater than all before.
 local function count()
   last = last + 1
-  return string.format('%.0f', last)
+  return string.format('%d', last)
 end
 
 -- Writes a claim and its place in each queue, which is no older than what was there.
@@ -93,6 +83,11 @@ local function acquire()
       free, foremost = free and not name, foremost and name == claim
     end
   end
+  if free and from == to then
+    local number = count()
+    redis.call('SET', KEYS[from], text .. number, 'PX', ttl)
+    return number
+  end
   if free then return enter() end
   local found = foremost and redis.call('GET', claim)
   local name, number = whose(found or '')
@@ -122,18 +117,9 @@ local function acquire()
   return first and { first, number } or number
 end
 
--- Takes the only queue of a claim if nobody is there, which is what servers do all day.
-local function take()
-  local number, ttl = count(), string.match(text, '^%S+ (%d+)')
-  if redis.call('SET', KEYS[from], text .. number, 'PX', ttl, 'NX') then return number end
-  -- Nobody got it.
-  last = last - 1
-end
-
-local answers = {}
 for i, its, first, final in claims() do
   text, from, to = its, first, final
-  answers[i] = from == to and take() or answer(acquire)
+  answers[i] = answers[i] or answer(acquire)
 end
-if last > before then redis.call('SET', counter, string.format('%.0f', last)) end
+if last > before then redis.call('SET', counter, string.format('%d', last)) end
 return answers

@@ -22,9 +22,9 @@ macro_rules! script {
     };
 }
 // A step that only makes room or keeps it has to work when the server is out of memory, too.
-static ACQUIRE: LazyLock<Script> = script!("#!lua", "queue.lua", "acquire.lua");
+static ACQUIRE: LazyLock<Script> = script!("#!lua", "take.lua", "queue.lua", "acquire.lua");
 static RENEW: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "renew.lua");
-static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "release.lua");
+static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "leave.lua", "queue.lua", "release.lua");
 
 /// The most claims of one script, which holds up every other client of the server.
 const BATCH: usize = 128;

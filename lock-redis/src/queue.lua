@@ -10,7 +10,7 @@
 -- locks nobody ever waits for. The next one to come makes a sorted set of it.
 
 -- The claims that a script is for, one after the other: the how manieth, its text among the arguments, and where its queues
--- are among the keys, which are in the same order. The first argument is how many each has, or nothing if it is one each.
+-- are among the keys.
 local function claims()
   local many, i, to = {}, 0, 0
   for count in string.gmatch(ARGV[1], '%d+') do

@@ -1,24 +1,18 @@
 
--- Removes many claims, or leaves them as remnants, and rings whoever has the turn. A text is a claim's name; if a remnant is to
--- be left, how long, and its name.
--- Answers for each 1, or 0 if there was no claim, or an error, which is no other's.
+-- The claims that are not alone, or leave a remnant. All of them, if one has several queues.
 
--- The claim that is removed, what its text says, and where its queues are among the keys.
+-- The one that is removed, what its text says, and where its queues are among the keys.
 local claim, mine, from, to, keep, remnant
 -- Who is rung, and whether there are remnants.
 local freed, rung, met
--- Texts of those who are alone at queues; and what is deleted in one go, which no other claim is or is in.
-local texts, gone = {}, {}
-
-local function delete()
-  if gone[1] then redis.call('DEL', unpack(gone)) end
-  gone = {}
-end
+-- The texts of those who are alone at its queues.
+local lone
 
 -- Finds who has no room on a queue because of this claim. Nobody behind the first that would have none without it either.
 -- Remnants may count or not.
-local function free(queue, count)
-  if texts[queue] then return end
+local function free(i, count)
+  if lone[i] then return end
+  local queue = KEYS[i]
   local with, without, offset, size = empty(), empty(), 0, 2
   local number = tonumber(mine.number)
   while true do
@@ -70,7 +64,7 @@ end
 local function ring(count)
   freed = {}
   for i = from, to do
-    free(KEYS[i], count)
+    free(i, count)
   end
   for name, its in pairs(freed) do
     if not rung[name] and turn(its[1], name, its[2], count) then
@@ -82,18 +76,24 @@ local function ring(count)
 end
 
 local function release()
-  delete()
-  local whole = from == to and texts[KEYS[from]]
-  if whole and whose(whole) == claim then
-    texts[KEYS[from]] = nil
-    spread(KEYS[from], whole)
+  lone = {}
+  for at, text in ipairs(redis.call('MGET', unpack(KEYS, from, to))) do
+    if text and whose(text) == claim then
+      if not remnant then
+        redis.call('DEL', KEYS[from], claim)
+        return 1
+      end
+      spread(KEYS[from], text)
+    else
+      lone[from + at - 1] = text
+    end
   end
   local text = redis.call('GET', claim)
   if not text then return 0 end
 
-  -- What servers do all day, too. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
+  -- Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
   -- other, it has its turn, and nobody behind it has one.
-  local names = from == to and not remnant and not whole and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
+  local names = from == to and not remnant and not lone[from] and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
   if names[1] == claim then
     if not names[2] then
       redis.call('DEL', claim, KEYS[from])
@@ -115,7 +115,7 @@ local function release()
 
   local held = true
   for i = from, to do
-    if texts[KEYS[i]] or redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
+    if lone[i] or redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
   end
   redis.call('DEL', claim)
   if not held then return 0 end
@@ -130,26 +130,9 @@ local function release()
   return 1
 end
 
-for i, text in ipairs(redis.call('MGET', unpack(KEYS))) do
-  texts[KEYS[i]] = text
-end
-
-local answers = {}
 for i, its, first, final in claims() do
-  local queue = KEYS[first]
-  local text = first == final and texts[queue]
-  -- What servers do all day: it is alone. All names have the same length, and no text has that of a remnant where this does.
-  if text and string.find(text, its, 1, true) == 1 then
-    texts[queue] = nil
-    -- Under its own name there is something only if it was in a queue before that somebody has deleted.
-    table.insert(gone, queue)
-    table.insert(gone, its)
-    answers[i] = 1
-  else
-    claim, keep, remnant = string.match(its, '^(%S+) (%d+) (%S+)$')
-    claim, from, to = claim or its, first, final
-    answers[i] = answer(release)
-  end
+  claim, keep, remnant = string.match(its, '^(%S+) (%d+) (%S+)$')
+  claim, from, to = claim or its, first, final
+  answers[i] = answers[i] or answer(release)
 end
-delete()
 return answers

@@ -1,4 +1,5 @@
--- Renews many claims. A text is a claim's name, and its ttl.
+-- Renews many claims. KEYS: the queues of each, one claim after the other. ARGV: how many queues each has, or nothing if it is
+-- one each; then for each its name and its ttl.
 -- Answers a lease for each, or 0 for one that is lost. What goes wrong with one must not stop the others.
 
 local texts = redis.call('MGET', unpack(KEYS))
