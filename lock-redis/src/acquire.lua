@@ -103,7 +103,7 @@ local function acquire()
   for i = from, to do
     local lasts = lapse(i, mine, mode, skips, lapsed)
     if lasts then
-      if skips then return lasts end
+      if skips then return { lasts } end
       first = math.min(first or math.huge, lasts)
     end
   end
@@ -119,7 +119,8 @@ end
 
 for i, its, first, final in claims() do
   text, from, to = its, first, final
-  answers[i] = answers[i] or answer(acquire)
+  local found = answers[i] or answer(acquire)
+  answers[i] = tonumber(found) or found
 end
 if last > before then redis.call('SET', counter, string.format('%d', last)) end
 return answers

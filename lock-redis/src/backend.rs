@@ -1,6 +1,5 @@
 //! The trait: one script a step.
 
-use std::fmt::{Arguments, Formatter, from_fn};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -42,22 +41,24 @@ impl Backend for Redis {
         }
         let lease = millis(claim.ttl());
         match self.acquires.ask(self.asking(claim, lease)).await? {
-            place @ Value::Array(_) => {
-                let (retry_after, place) = read(place)?;
-                self.link.turns().wait(claim, place);
+            Value::Int(token) => {
+                let token = Token::new(token.unsigned_abs());
+                Ok(Attempt::Granted(Grant::new(token, Duration::from_millis(lease))))
+            }
+            busy => {
+                let numbers: Vec<u64> = read(busy)?;
+                let retry_after = *numbers.first().ok_or_else(strange)?;
+                numbers.get(1).into_iter().for_each(|place| self.link.turns().wait(claim, *place));
                 Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after))))
             }
-            Value::Int(retry_after) => {
-                Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after.unsigned_abs()))))
-            }
-            token => Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(lease)))),
         }
     }
 
     async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
-            let part = |claim: &Arc<Claim>| self.part(claim, format_args!(" {}", millis(claim.ttl())));
+            let part =
+                |claim: &Arc<Claim>| self.part(claim, |words| words.add(" ").number(millis(claim.ttl())));
             let parts: Vec<_> = batch.iter().map(part).collect();
             let some = self.renewals.run(&self.link, &parts).await;
             answers.extend(some.into_iter().map(|answer| {
@@ -72,12 +73,11 @@ impl Backend for Redis {
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
         self.link.turns().forget(claim);
-        let part = if keep.is_zero() {
-            self.part(claim, format_args!(""))
-        } else {
-            let remnant = crate::random()?;
-            self.part(claim, format_args!(" {} {}", millis(keep), self.names.claim(&remnant)))
-        };
+        let remnant = if keep.is_zero() { None } else { Some(crate::random()?) };
+        let part = self.part(claim, |words| match &remnant {
+            Some(remnant) => self.names.claim(words.add(" ").number(millis(keep)).add(" "), remnant),
+            None => words,
+        });
         match self.releases.ask(part).await? {
             Value::Int(1) => Ok(Ownership::held(keep)),
             Value::Int(0) => Ok(Ownership::Lost),
@@ -105,23 +105,27 @@ impl Redis {
     }
 
     /// What a script is told of a claim: the names of its queues, and a text of its own name and more.
-    fn part(&self, claim: &Claim, more: Arguments<'_>) -> Part {
+    fn part(&self, claim: &Claim, more: impl FnOnce(&mut Words) -> &mut Words) -> Part {
         let mut words = Words::new();
-        claim.keys().iter().for_each(|key| words.push(format_args!("{}", self.names.queue(key))));
-        words.push(format_args!("{}{more}", self.names.claim(&claim.owner().to_hex())));
+        claim.keys().iter().for_each(|key| self.names.queue(&mut words, key).end());
+        more(self.names.claim(&mut words, &claim.owner().to_hex())).end();
         Part { words, listens: false }
     }
 
     /// What the look is told: the claim's text without its number.
     fn asking(&self, claim: &Claim, ttl: u64) -> Part {
-        let (mode, waits) = (mode(claim.mode()), u8::from(claim.waits()));
-        let (tag, bell, label) = (claim.tag(), self.link.channel(), claim.label());
-        let queues = |f: &mut Formatter<'_>| match claim.keys() {
-            [_] => Ok(()),
-            keys => keys.iter().try_for_each(|key| writeln!(f, "{}", self.names.queue(key))),
-        };
-        let more = format_args!(" {ttl} {mode} {waits} {tag} {bell} {label}\n{}", from_fn(queues));
-        Part { listens: claim.waits(), ..self.part(claim, more) }
+        let part = self.part(claim, |words| {
+            words.add(" ").number(ttl).add(" ").number(mode(claim.mode()));
+            words.add(if claim.waits() { " 1 " } else { " 0 " }).number(claim.tag());
+            words.add(" ").add(self.link.channel()).add(" ").add(claim.label()).add("\n");
+            if claim.keys().len() > 1 {
+                for key in claim.keys() {
+                    self.names.queue(words, key).add("\n");
+                }
+            }
+            words
+        });
+        Part { listens: claim.waits(), ..part }
     }
 }
 

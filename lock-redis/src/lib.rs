@@ -19,6 +19,7 @@ use error::NAME;
 use group::Group;
 use link::Link;
 use step::Step;
+use words::Words;
 
 /// Locks in Redis.
 ///
@@ -233,26 +234,17 @@ impl Names {
         format!("{}:n", self.prefix)
     }
 
-    /// All as long as each other.
-    fn claim<'a>(&'a self, owner: &'a str) -> Name<'a> {
-        Name(&self.prefix, ":c:", owner)
+    /// Begins a word with a claim's name. All are as long as each other.
+    fn claim<'a>(&self, words: &'a mut Words, owner: &str) -> &'a mut Words {
+        words.add(&self.prefix).add(":c:").add(owner)
     }
 
-    fn queue<'a>(&'a self, key: &'a Key) -> Name<'a> {
-        Name(&self.prefix, ":q:", key.as_str())
+    fn queue<'a>(&self, words: &'a mut Words, key: &Key) -> &'a mut Words {
+        words.add(&self.prefix).add(":q:").add(key.as_str())
     }
 
     fn channel(&self, random: &str) -> String {
         format!("{}:b:{random}", self.prefix)
-    }
-}
-
-/// A name in its pieces, to be written into a request.
-struct Name<'a>(&'a str, &'static str, &'a str);
-
-impl std::fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        [self.0, self.1, self.2].iter().try_for_each(|piece| f.write_str(piece))
     }
 }
 

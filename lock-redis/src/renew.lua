@@ -27,6 +27,6 @@ end
 local leases = {}
 for i, text, from, to in claims() do
   local claim, ttl = string.match(text, '^(%S+) (%d+)$')
-  leases[i] = renewed(claim, ttl, from, to) and ttl or 0
+  leases[i] = renewed(claim, ttl, from, to) and tonumber(ttl) or 0
 end
 return leases

@@ -32,7 +32,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// One that gives claims time, and says so by a text.
+    /// One that gives claims time, and says so by a number greater than zero.
     pub(crate) fn giving(script: &'static Script) -> Self {
         Self { script, common: None, gives: true }
     }
@@ -59,7 +59,7 @@ impl Step {
         let listens = parts.iter().any(|part| part.listens);
         let (answer, line) = link.run(self.script, &self.call(parts), listens, self.gives).await?;
         let Value::Array(answers) = answer else { return Err(strange()) };
-        let given = |answer: &Value| self.gives && matches!(answer, Value::BulkString(_));
+        let given = |answer: &Value| self.gives && matches!(answer, Value::Int(1..));
         let replicated = match answers.iter().any(given) {
             true => link.replicated(line).await,
             false => Ok(()),
@@ -75,8 +75,8 @@ impl Step {
     fn call(&self, parts: &[Part]) -> Cmd {
         let common = self.common.as_deref();
         let queues = parts.iter().map(Part::queues).sum::<usize>();
-        let mut call = redis::cmd("EVALSHA");
-        call.arg(self.script.get_hash()).arg(queues + common.iter().count());
+        let mut call = Cmd::with_capacity(2 * parts.len() + 8, 256 * parts.len() + 128);
+        call.arg("EVALSHA").arg(self.script.get_hash()).arg(queues + common.iter().count());
         let names = parts.iter().flat_map(|part| part.words.iter().take(part.queues()));
         names.chain(common).for_each(|name| {
             call.arg(name);

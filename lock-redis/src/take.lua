@@ -1,7 +1,7 @@
 -- Looks once for each of many claims. KEYS: the queues of each, one claim after the other; then the counter. ARGV: how many
 -- queues each has, or nothing if it is one each; then the text of each without its number.
--- Answers for each a token, which is a text; or in how many milliseconds to look again, and the number of the place if
--- there is one; or an error, which is no other's. Numbers are left as texts, which a script is quicker to pass on.
+-- Answers for each its token; or a list: in how many milliseconds to look again, and the number of the place if there is one;
+-- or an error, which is no other's.
 
 -- The last number that was given, or the one before the first that may be. Below 2^53, as microseconds are until 2255: above
 -- it, a number would be rounded.
@@ -19,7 +19,7 @@ if not others then
   for i = 1, #KEYS - 1 do
     local text, number = ARGV[i + 1], string.format('%d', last + 1)
     if redis.call('SET', KEYS[i], text .. number, 'PX', string.match(text, '^%d+', ttl), 'NX') then
-      last, answers[i] = last + 1, number
+      last, answers[i] = last + 1, last + 1
     else
       others = true
     end
