@@ -1,12 +1,12 @@
--- Removes many claims, or leaves them as remnants, and rings whoever has the turn. KEYS: the queues of each, one claim after the
--- other. ARGV: how many queues each has, or nothing if it is one each; then for each its name, and if a remnant is to be left,
--- how long, and the name of that.
+-- Removes many claims, or leaves them as remnants, and rings whoever has the turn. KEYS: the queues of each, one claim after
+-- the other. ARGV: how many queues each has, or nothing if it is one each; then for each its name, and if a remnant is to be
+-- left, how long, and the name of that.
 -- Answers for each 1, or 0 if there was no claim, or an error, which is no other's.
 
 local answers, others = {}, ARGV[1] ~= ''
 
--- What servers do all day: a claim is alone at its only queue, and nobody is rung. If that is so for all no function is made, which
--- would cost as much as two of them.
+-- What servers do all day: a claim is alone at its only queue, and nobody is rung. If that is so for all no function is made,
+-- which would cost as much as two of them.
 if not others then
   local texts, gone = redis.call('MGET', unpack(KEYS)), {}
   for i, queue in ipairs(KEYS) do

@@ -11,8 +11,8 @@ if not before then error('WRONGTYPE the counter is no number') end
 before = math.max(before, time[1] * 1000000 + time[2] - 1)
 local last, answers, others = before, {}, ARGV[1] ~= ''
 
--- What servers do all day: a claim wants one queue, and nobody is there. If that is so for all no function is made, which would
--- cost as much as two of them.
+-- What servers do all day: a claim wants one queue, and nobody is there. If that is so for all no function is made, which
+-- would cost as much as two of them.
 if not others then
   -- All names have the same length: where the ttl is in each text.
   local ttl = string.find(ARGV[2], ' ', 1, true) + 1
