@@ -135,8 +135,8 @@ impl Trouble {
 
 /// A claim that is being asked for. Dropped before it is settled, it is released in the background, and not
 /// before a request under way has run to its end.
-struct Pending {
-    keeper: Arc<Keeper>,
+struct Pending<'a> {
+    keeper: &'a Arc<Keeper>,
     claim: Arc<Claim>,
     /// What undoes it.
     parting: Option<Parting>,
@@ -147,10 +147,10 @@ struct Pending {
 
 type Request = Pin<Box<dyn Future<Output = Result<Attempt>> + Send>>;
 
-impl Pending {
-    fn new(keeper: &Arc<Keeper>, claim: Arc<Claim>) -> Self {
+impl<'a> Pending<'a> {
+    fn new(keeper: &'a Arc<Keeper>, claim: Arc<Claim>) -> Self {
         let parting = Some(Parting::new(keeper, &claim));
-        Self { keeper: keeper.clone(), claim, parting, request: None, runtime: Handle::current() }
+        Self { keeper, claim, parting, request: None, runtime: Handle::current() }
     }
 
     async fn wait(mut self, renews: bool, limit: Limit, trouble: &mut Trouble) -> Result<Outcome> {
@@ -160,7 +160,7 @@ impl Pending {
             let sent = Moment::now();
             let pause = match self.look(limit).await {
                 Ok(Attempt::Granted(grant)) => {
-                    if let Some(life) = Life::begin(&self.keeper, &self.claim, grant, sent, renews) {
+                    if let Some(life) = Life::begin(self.keeper, &self.claim, grant, sent, renews) {
                         self.settle();
                         return Ok(Outcome::Granted(life));
                     }
@@ -254,7 +254,7 @@ impl Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if let (Some(request), Some(parting)) = (self.request.take(), self.parting.take()) {
             let orphan = Orphan { request, parting, job: self.keeper.job() };

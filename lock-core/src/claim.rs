@@ -47,7 +47,12 @@ impl Owner {
     pub fn to_hex(self) -> String {
         let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
         // Every claim is written so: what a formatter would do costs as much as the claim.
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        let mut hex = String::with_capacity(32);
+        for byte in self.0 {
+            hex.push(digit(byte >> 4));
+            hex.push(digit(byte & 15));
+        }
+        hex
     }
 }
 

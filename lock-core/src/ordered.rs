@@ -1,7 +1,9 @@
 //! What a guard holds: one claim, or, on a store that takes one key at a time, one for each key in key order,
 //! so that two who want the same keys cannot deadlock.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
+use std::slice;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -53,8 +55,11 @@ impl Lives {
     /// Takes all keys, in one step if the store can; false when one was refused. Stops when one is lost.
     async fn take(&mut self, keeper: &Arc<Keeper>, order: &Order, limit: Limit) -> Result<bool> {
         let several = order.keys.len() > 1;
-        let steps = if several && !keeper.profile.several { order.one_by_one() } else { vec![order.clone()] };
-        for step in &steps {
+        let steps = match several && !keeper.profile.several {
+            true => Cow::Owned(order.one_by_one()),
+            false => Cow::Borrowed(slice::from_ref(order)),
+        };
+        for step in &*steps {
             let life = tokio::select! {
                 biased;
                 life = obtain(keeper, step, limit) => life?,

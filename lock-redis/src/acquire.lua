@@ -1,57 +1,32 @@
 
--- Looks once for each of many claims. KEYS: the counter; for each claim its name and its queues. ARGV for each claim: how
--- many queues, ttl, its text without the number, mode, waits.
--- Answers for each a token, which is a text; or in how many milliseconds to look again, and the number of the place if
--- there is one; or an error, which is no other's. Numbers are left as texts, which a script is quicker to pass on.
+-- The claims that found somebody. All of them, if one wants several queues.
 
--- The number that was counted last, and whether nobody got it; and the last one that a claim got.
-local counter, last, spare, given = KEYS[1], nil, nil, nil
--- The claim that is looked for, and where its queues are among the keys.
-local claim, from, to, ttl, text, kind, waits
+-- The one that is looked for, and where its queues are among the keys.
+local text, from, to, claim, ttl
 -- What is written at those where one is alone.
 local lone
 
 -- A number greater than all before.
 local function count()
-  if spare then
-    spare = nil
-    return last
-  end
-  if last then
-    last = string.format('%d', last + 1)
-    return last
-  end
-  local time, before = redis.call('TIME'), redis.call('GET', counter)
-  local number = time[1] .. string.sub('00000' .. time[2], -6)
-  if before and (#before ~= #number or before >= number) then
-    -- Below 2^53, as microseconds are until 2255: above it, a number would be rounded.
-    if not tonumber(before) then error('WRONGTYPE the counter is no number') end
-    number = string.format('%d', math.max(before + 1, tonumber(number)))
-  end
-  last = number
-  return number
+  last = last + 1
+  return string.format('%d', last)
 end
 
 -- Writes a claim and its place in each queue, which is no older than what was there.
 local function enter()
-  given = count()
-  redis.call('SET', claim, given .. ' ' .. text, 'PX', ttl)
+  local number = count()
+  redis.call('SET', claim, text .. number, 'PX', ttl)
   for i = from, to do
     if lone[i] then spread(KEYS[i], lone[i]) end
-    redis.call('ZADD', KEYS[i], given, claim)
+    redis.call('ZADD', KEYS[i], number, claim)
     if redis.call('PEXPIRE', KEYS[i], ttl, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], ttl, 'GT') end
   end
-  return given
-end
-
--- What is written at a queue where this claim is alone.
-local function whole(number)
-  return claim .. ' ' .. number .. ' ' .. text
+  return number
 end
 
 -- Keeps a claim and its place until a ttl from now.
 local function stay(number)
-  redis.call('SET', claim, number .. ' ' .. text, 'PX', ttl)
+  redis.call('SET', claim, text .. number, 'PX', ttl)
   for i = from, to do
     redis.call('PEXPIRE', KEYS[i], ttl, 'GT')
   end
@@ -64,8 +39,7 @@ end
 local function lapse(i, mine, mode, skips, lapsed)
   local queue, room, first, offset, size = KEYS[i], empty(), math.huge, 0, 1
   if lone[i] then
-    local _, its = alone(lone[i])
-    local other, lasts = remains(its, queue)
+    local other, lasts = remains(lone[i], queue)
     add(room, other)
     return not fits(room, mode) and lasts or nil
   end
@@ -91,25 +65,16 @@ local function lapse(i, mine, mode, skips, lapsed)
 end
 
 local function acquire()
-  -- What servers do all day.
-  if from == to then
-    local number = count()
-    if redis.call('SET', KEYS[from], whole(number), 'PX', ttl, 'NX') then
-      given = number
-      return number
-    end
-    spare = true
-  end
-
+  local kind, waits
+  claim, ttl, kind, waits = string.match(text, '^(%S+) (%d+) (%-?%d+) (%d)')
   lone = {}
   local free, foremost = true, true
   for at, its in ipairs(redis.call('MGET', unpack(KEYS, from, to))) do
     local i = from + at - 1
     if its then
-      local name, mine = alone(its)
+      local name, number = alone(its)
       if name == claim then
-        local number = string.match(mine, '^%d+')
-        redis.call('SET', KEYS[i], whole(number), 'PX', ttl)
+        redis.call('SET', KEYS[i], text .. number, 'PX', ttl)
         return number
       end
       lone[i], free, foremost = its, false, false
@@ -118,10 +83,15 @@ local function acquire()
       free, foremost = free and not name, foremost and name == claim
     end
   end
+  if free and from == to then
+    local number = count()
+    redis.call('SET', KEYS[from], text .. number, 'PX', ttl)
+    return number
+  end
   if free then return enter() end
   local found = foremost and redis.call('GET', claim)
-  local number = found and string.match(found, '^%d+ ')
-  if number then return stay(string.sub(number, 1, -2)) end
+  local name, number = whose(found or '')
+  if name == claim then return stay(number) end
 
   -- The queues that others are in.
   local mine = look(claim)
@@ -133,7 +103,7 @@ local function acquire()
   for i = from, to do
     local lasts = lapse(i, mine, mode, skips, lapsed)
     if lasts then
-      if skips then return lasts end
+      if skips then return { lasts } end
       first = math.min(first or math.huge, lasts)
     end
   end
@@ -147,12 +117,10 @@ local function acquire()
   return first and { first, number } or number
 end
 
-local answers, at = {}, 2
-for i = 1, #ARGV, 5 do
-  claim, ttl, text, kind, waits = KEYS[at], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  from, to = at + 1, at + ARGV[i]
-  at = to + 1
-  table.insert(answers, answer(acquire))
+for i, its, first, final in claims() do
+  text, from, to = its, first, final
+  local found = answers[i] or answer(acquire)
+  answers[i] = tonumber(found) or found
 end
-if given then redis.call('SET', counter, given) end
+if last > before then redis.call('SET', counter, string.format('%d', last)) end
 return answers

@@ -21,9 +21,9 @@ macro_rules! script {
     };
 }
 // A step that only makes room or keeps it has to work when the server is out of memory, too.
-static ACQUIRE: LazyLock<Script> = script!("#!lua", "queue.lua", "acquire.lua");
+static ACQUIRE: LazyLock<Script> = script!("#!lua", "take.lua", "queue.lua", "acquire.lua");
 static RENEW: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "renew.lua");
-static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "queue.lua", "release.lua");
+static RELEASE: LazyLock<Script> = script!("#!lua flags=allow-oom", "leave.lua", "queue.lua", "release.lua");
 
 /// The most claims of one script, which holds up every other client of the server.
 const BATCH: usize = 128;
@@ -40,23 +40,25 @@ impl Backend for Redis {
             return Ok(Attempt::Granted(grant));
         }
         let lease = millis(claim.ttl());
-        match self.acquires.ask(self.asking(claim, &lease.to_string())).await? {
-            place @ Value::Array(_) => {
-                let (retry_after, place) = read(place)?;
-                self.link.turns().wait(claim, place);
+        match self.acquires.ask(self.asking(claim, lease)).await? {
+            Value::Int(token) => {
+                let token = Token::new(token.unsigned_abs());
+                Ok(Attempt::Granted(Grant::new(token, Duration::from_millis(lease))))
+            }
+            busy => {
+                let numbers: Vec<u64> = read(busy)?;
+                let retry_after = *numbers.first().ok_or_else(strange)?;
+                numbers.get(1).into_iter().for_each(|place| self.link.turns().wait(claim, *place));
                 Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after))))
             }
-            Value::Int(retry_after) => {
-                Ok(Attempt::Busy(Busy::new(Duration::from_millis(retry_after.unsigned_abs()))))
-            }
-            token => Ok(Attempt::Granted(Grant::new(Token::new(read(token)?), Duration::from_millis(lease)))),
         }
     }
 
     async fn renew(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         let mut answers = Vec::with_capacity(claims.len());
         for batch in claims.chunks(BATCH) {
-            let part = |claim: &Arc<Claim>| self.part(claim, &millis(claim.ttl()).to_string());
+            let part =
+                |claim: &Arc<Claim>| self.part(claim, |words| words.add(" ").number(millis(claim.ttl())));
             let parts: Vec<_> = batch.iter().map(part).collect();
             let some = self.renewals.run(&self.link, &parts).await;
             answers.extend(some.into_iter().map(|answer| {
@@ -71,10 +73,11 @@ impl Backend for Redis {
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
         self.link.turns().forget(claim);
-        let mut part = self.part(claim, &millis(keep).to_string());
-        if !keep.is_zero() {
-            part.names.push(&self.names.claim(&crate::random()?));
-        }
+        let remnant = if keep.is_zero() { None } else { Some(crate::random()?) };
+        let part = self.part(claim, |words| match &remnant {
+            Some(remnant) => self.names.claim(words.add(" ").number(millis(keep)).add(" "), remnant),
+            None => words,
+        });
         match self.releases.ask(part).await? {
             Value::Int(1) => Ok(Ownership::held(keep)),
             Value::Int(0) => Ok(Ownership::Lost),
@@ -101,27 +104,28 @@ impl Redis {
         Self { link, names, acquires, releases, renewals: Step::giving(&RENEW) }
     }
 
-    /// What every script is told of a claim: its name and those of its queues; how many these are, and a duration.
-    fn part(&self, claim: &Claim, millis: &str) -> Part {
-        let (mut names, mut words) = (Words::new(), Words::new());
-        names.push(&self.names.claim(&claim.owner().to_hex()));
-        claim.keys().iter().for_each(|key| names.push(&self.names.queue(key)));
-        words.push(&[&claim.keys().len().to_string()]);
-        words.push(&[millis]);
-        Part { names, words, listens: false }
+    /// What a script is told of a claim: the names of its queues, and a text of its own name and more.
+    fn part(&self, claim: &Claim, more: impl FnOnce(&mut Words) -> &mut Words) -> Part {
+        let mut words = Words::new();
+        claim.keys().iter().for_each(|key| self.names.queue(&mut words, key).end());
+        more(self.names.claim(&mut words, &claim.owner().to_hex())).end();
+        Part { words, listens: false }
     }
 
-    /// What the look is told besides: the claim's text without its number, the mode, and whether it waits.
-    fn asking(&self, claim: &Claim, ttl: &str) -> Part {
-        let mut part = self.part(claim, ttl);
-        let (mode, tag) = (mode(claim.mode()).to_string(), claim.tag().to_string());
-        let mut text = vec![&*mode, " ", ttl, " ", &tag, " ", self.link.channel(), " ", claim.label()];
-        claim.keys().iter().for_each(|key| text.extend(["\n"].into_iter().chain(self.names.queue(key))));
-        part.words.push(&text);
-        part.words.push(&[&mode]);
-        part.words.push(&[if claim.waits() { "1" } else { "0" }]);
-        part.listens = claim.waits();
-        part
+    /// What the look is told: the claim's text without its number.
+    fn asking(&self, claim: &Claim, ttl: u64) -> Part {
+        let part = self.part(claim, |words| {
+            words.add(" ").number(ttl).add(" ").number(mode(claim.mode()));
+            words.add(if claim.waits() { " 1 " } else { " 0 " }).number(claim.tag());
+            words.add(" ").add(self.link.channel()).add(" ").add(claim.label()).add("\n");
+            if claim.keys().len() > 1 {
+                for key in claim.keys() {
+                    self.names.queue(words, key).add("\n");
+                }
+            }
+            words
+        });
+        Part { listens: claim.waits(), ..part }
     }
 }
 

@@ -81,7 +81,7 @@ impl Group {
         let mut names = 0;
         let fits = |job: &&Job| {
             let first = names == 0;
-            names += job.part.names.len();
+            names += job.part.words.len();
             first || names <= NAMES
         };
         let count = state.waiting.iter().take_while(fits).count();

@@ -19,6 +19,7 @@ use error::NAME;
 use group::Group;
 use link::Link;
 use step::Step;
+use words::Words;
 
 /// Locks in Redis.
 ///
@@ -233,14 +234,13 @@ impl Names {
         format!("{}:n", self.prefix)
     }
 
-    /// In pieces, as what is written into a request.
-    fn claim<'a>(&'a self, owner: &'a str) -> [&'a str; 3] {
-        [&self.prefix, ":c:", owner]
+    /// Begins a word with a claim's name. All are as long as each other.
+    fn claim<'a>(&self, words: &'a mut Words, owner: &str) -> &'a mut Words {
+        words.add(&self.prefix).add(":c:").add(owner)
     }
 
-    /// In pieces, too.
-    fn queue<'a>(&'a self, key: &'a Key) -> [&'a str; 3] {
-        [&self.prefix, ":q:", key.as_str()]
+    fn queue<'a>(&self, words: &'a mut Words, key: &Key) -> &'a mut Words {
+        words.add(&self.prefix).add(":q:").add(key.as_str())
     }
 
     fn channel(&self, random: &str) -> String {

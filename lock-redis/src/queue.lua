@@ -1,18 +1,34 @@
 -- The model, for the scripts that follow in the same text. Times are milliseconds.
 --
--- A claim is a text that expires with it: NUMBER MODE TTL TAG BELL LABEL, and a line for each of its queues. The number
--- is when it came, in microseconds since 1970, or greater than that where others had come by then; the mode 0 for
--- exclusive, -1 for shared, n for one of n permits; the tag what a ring carries; the bell the channel of its client, or a
--- dash for a remnant, which nobody waits for. A queue is a sorted set of the names of claims, by number. A name without
--- a text has lapsed, and so has a text without its name in every queue: somebody deleted a queue, and others hold it.
--- Whoever finds nobody at its only queue is written as one text there, behind its name and a space, which takes one command
--- and is gone in one: most locks nobody ever waits for. The next one to come makes a sorted set of it.
+-- A claim is a text that expires with it: NAME TTL MODE WAITS TAG BELL LABEL, a line for each of its queues if these are
+-- several, and its number in the last line. The mode is 0 for exclusive, -1 for shared, n for one of n permits; the tag what
+-- a ring carries; the bell the channel of its client, or a dash for a remnant, which nobody waits for; the number when it
+-- came, in microseconds since 1970, or greater than that where others had come by then. A queue is a sorted set of the names
+-- of claims, by number, and each one's text is under its name. A name without a text has lapsed, and so has a text without
+-- its name in every queue: somebody deleted a queue, and others hold it.
+-- Of whoever finds nobody at its only queue the text is written there, which takes one command, and is gone in one: most
+-- locks nobody ever waits for. The next one to come makes a sorted set of it.
+
+-- The claims that a script is for, one after the other: the how manieth, its text among the arguments, and where its queues
+-- are among the keys.
+local function claims()
+  local many, i, to = {}, 0, 0
+  for count in string.gmatch(ARGV[1], '%d+') do
+    table.insert(many, tonumber(count))
+  end
+  return function()
+    i = i + 1
+    local from = to + 1
+    to = to + (many[i] or 1)
+    if ARGV[i + 1] then return i, ARGV[i + 1], from, to end
+  end
+end
 
 -- What a claim's text says; nothing if there is none.
 local function parse(text)
   if not text then return nil end
-  local pattern = '^(%d+) (%-?%d+) %d+ (%d+) (%S+) ([^\n]*)\n(.*)$'
-  local number, mode, tag, bell, label, queues = string.match(text, pattern)
+  local pattern = '^%S+ %d+ (%-?%d+) %d (%d+) (%S+) ([^\n]*)\n(.-)(%d+)$'
+  local mode, tag, bell, label, queues, number = string.match(text, pattern)
   if not number then error('WRONGTYPE no claim') end
   return { number = number, mode = tonumber(mode), tag = tag, bell = bell, label = label, queues = queues }
 end
@@ -25,7 +41,7 @@ end
 -- ttl was written before the server's clock was set back: it is cut to its ttl, or it would last as long as the clock was
 -- set.
 local function remains(text, name)
-  local mode, ttl = string.match(text, '^%d+ (%-?%d+) (%d+) ')
+  local ttl, mode = string.match(text, '^%S+ (%d+) (%-?%d+) ')
   if not mode then error('WRONGTYPE no claim') end
   local lasts = redis.call('PTTL', name)
   if lasts >= 0 and lasts <= tonumber(ttl) then return tonumber(mode), lasts end
@@ -33,20 +49,25 @@ local function remains(text, name)
   return tonumber(mode), tonumber(ttl)
 end
 
--- Who is alone at a queue, by what is written there: its name and its text.
+-- Whose text it is, and its number; nothing if it is no claim's.
+local function whose(text)
+  return string.match(text, '^(%S+) %d+ %-?%d+ %d %d+ %S+ .*\n(%d+)$')
+end
+
+-- Who is alone at a queue, by what is written there.
 local function alone(text)
-  local name, its = string.match(text, '^(%S+) (%d+ .*)$')
+  local name, number = whose(text)
   if not name then error('WRONGTYPE no queue') end
-  return name, its
+  return name, number
 end
 
 -- Makes room for others at a queue where one is alone.
 local function spread(queue, text)
-  local name, its = alone(text)
+  local name, number = alone(text)
   local left = math.max(redis.call('PTTL', queue), 1)
   redis.call('DEL', queue)
-  redis.call('SET', name, its, 'PX', left)
-  redis.call('ZADD', queue, string.match(its, '^%d+'), name)
+  redis.call('SET', name, text, 'PX', left)
+  redis.call('ZADD', queue, number, name)
   redis.call('PEXPIRE', queue, left)
 end
 

@@ -1,24 +1,18 @@
 
--- Removes many claims, or leaves them as remnants, and rings whoever has the turn. KEYS for each: claim, queue..., remnant
--- if one is to be left. ARGV for each: how many queues; keep, zero for none.
--- Answers for each 1, or 0 if there was no claim, or an error, which is no other's.
+-- The claims that are not alone, or leave a remnant. All of them, if one has several queues.
 
--- The claim that is removed, what its text says, and where its queues are among the keys.
+-- The one that is removed, what its text says, and where its queues are among the keys.
 local claim, mine, from, to, keep, remnant
 -- Who is rung, and whether there are remnants.
 local freed, rung, met
--- What the texts under the names were at first; and what is deleted in one go, which no other claim is or is in.
-local texts, gone = {}, {}
-
-local function delete()
-  if gone[1] then redis.call('DEL', unpack(gone)) end
-  gone = {}
-end
+-- The texts of those who are alone at its queues.
+local lone
 
 -- Finds who has no room on a queue because of this claim. Nobody behind the first that would have none without it either.
 -- Remnants may count or not.
-local function free(queue, count)
-  if texts[queue] then return end
+local function free(i, count)
+  if lone[i] then return end
+  local queue = KEYS[i]
   local with, without, offset, size = empty(), empty(), 0, 2
   local number = tonumber(mine.number)
   while true do
@@ -70,7 +64,7 @@ end
 local function ring(count)
   freed = {}
   for i = from, to do
-    free(KEYS[i], count)
+    free(i, count)
   end
   for name, its in pairs(freed) do
     if not rung[name] and turn(its[1], name, its[2], count) then
@@ -82,40 +76,35 @@ local function ring(count)
 end
 
 local function release()
-  local text, whole = texts[claim], from == to and texts[KEYS[from]]
-  texts[claim] = nil
-  if whole and string.sub(whole, 1, #claim + 1) == claim .. ' ' then
-    if not remnant then
-      texts[KEYS[from]] = ''
-      table.insert(gone, KEYS[from])
-      if text then table.insert(gone, claim) end
-      return 1
+  lone = {}
+  for at, text in ipairs(redis.call('MGET', unpack(KEYS, from, to))) do
+    if text and whose(text) == claim then
+      if not remnant then
+        redis.call('DEL', KEYS[from], claim)
+        return 1
+      end
+      spread(KEYS[from], text)
+    else
+      lone[from + at - 1] = text
     end
-    texts[KEYS[from]] = nil
-    spread(KEYS[from], whole)
-    text = string.sub(whole, #claim + 2)
-  elseif not text then
-    -- There was none, or something else is there, or this is the second time.
-    delete()
-    text = redis.call('GET', claim)
   end
+  local text = redis.call('GET', claim)
   if not text then return 0 end
 
-  -- What servers do all day. Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
+  -- Where there is nobody else, nobody is rung. Where the next one wants this key alone, and no
   -- other, it has its turn, and nobody behind it has one.
-  local names = from == to and not remnant and not whole and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
+  local names = from == to and not remnant and not lone[from] and redis.call('ZRANGE', KEYS[from], '0', '1') or {}
   if names[1] == claim then
     if not names[2] then
-      table.insert(gone, claim)
-      table.insert(gone, KEYS[from])
+      redis.call('DEL', claim, KEYS[from])
       return 1
     end
     local waiter = redis.call('GET', names[2]) or ''
-    local number, tag, bell = string.match(waiter, '^(%d+) 0 %d+ (%d+) (%S+) [^\n]*\n[^\n]*$')
+    local tag, bell, number = string.match(waiter, '^%S+ %d+ 0 %d (%d+) (%S+) [^\n]*\n(%d+)$')
     if number and bell ~= '-' then
       redis.call('PUBLISH', bell, tag .. ' ' .. number)
       redis.call('ZREM', KEYS[from], claim)
-      table.insert(gone, claim)
+      redis.call('DEL', claim)
       return 1
     end
   end
@@ -126,13 +115,13 @@ local function release()
 
   local held = true
   for i = from, to do
-    if texts[KEYS[i]] or redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
+    if lone[i] or redis.call('ZREM', KEYS[i], claim) == 0 then held = false end
   end
   redis.call('DEL', claim)
   if not held then return 0 end
   if remnant then
-    local words = { mine.number, mine.mode, keep, mine.tag, '-', mine.label }
-    redis.call('SET', remnant, table.concat(words, ' ') .. '\n' .. mine.queues, 'PX', keep)
+    local words = { remnant, keep, mine.mode, '0', mine.tag, '-', mine.label }
+    redis.call('SET', remnant, table.concat(words, ' ') .. '\n' .. mine.queues .. mine.number, 'PX', keep)
     for i = from, to do
       redis.call('ZADD', KEYS[i], mine.number, remnant)
       if redis.call('PEXPIRE', KEYS[i], keep, 'NX') == 0 then redis.call('PEXPIRE', KEYS[i], keep, 'GT') end
@@ -141,21 +130,9 @@ local function release()
   return 1
 end
 
-for i, text in ipairs(redis.call('MGET', unpack(KEYS))) do
-  texts[KEYS[i]] = text
+for i, its, first, final in claims() do
+  claim, keep, remnant = string.match(its, '^(%S+) (%d+) (%S+)$')
+  claim, from, to = claim or its, first, final
+  answers[i] = answers[i] or answer(release)
 end
-
-local answers, at = {}, 1
-for i = 1, #ARGV, 2 do
-  claim, keep = KEYS[at], ARGV[i + 1]
-  from, to = at + 1, at + ARGV[i]
-  at = to + 1
-  remnant = nil
-  if keep ~= '0' then
-    remnant = KEYS[at]
-    at = at + 1
-  end
-  table.insert(answers, answer(release))
-end
-delete()
 return answers

@@ -1,30 +1,32 @@
--- Renews many claims. KEYS for each: claim, queue... ARGV for each: how many queues, ttl.
+-- Renews many claims. KEYS: the queues of each, one claim after the other. ARGV: how many queues each has, or nothing if it is
+-- one each; then for each its name and its ttl.
 -- Answers a lease for each, or 0 for one that is lost. What goes wrong with one must not stop the others.
 
 local texts = redis.call('MGET', unpack(KEYS))
 
--- Whether the claim at some place among the keys is there, and in all its queues, which are up to another place.
-local function renewed(at, to, ttl)
-  local claim, whole = KEYS[at], to == at + 1 and texts[to]
-  if whole and string.sub(whole, 1, #claim + 1) == claim .. ' ' then
-    redis.call('PEXPIRE', KEYS[to], ttl)
+-- Whether a claim is there, and in all its queues.
+local function renewed(claim, ttl, from, to)
+  local function is(text)
+    return text and whose(text) == claim
+  end
+  if from == to and is(texts[from]) then
+    redis.call('PEXPIRE', KEYS[from], ttl)
     return true
   end
-  if not texts[at] or not string.find(texts[at], '^%d+ ') then return false end
-  for i = at + 1, to do
+  if not is(try('GET', claim)) then return false end
+  for i = from, to do
     if not try('ZSCORE', KEYS[i], claim) then return false end
   end
   redis.call('PEXPIRE', claim, ttl)
-  for i = at + 1, to do
+  for i = from, to do
     redis.call('PEXPIRE', KEYS[i], ttl, 'GT')
   end
   return true
 end
 
-local leases, at = {}, 1
-for i = 1, #ARGV, 2 do
-  local to = at + ARGV[i]
-  table.insert(leases, renewed(at, to, ARGV[i + 1]) and ARGV[i + 1] or 0)
-  at = to + 1
+local leases = {}
+for i, text, from, to in claims() do
+  local claim, ttl = string.match(text, '^(%S+) (%d+)$')
+  leases[i] = renewed(claim, ttl, from, to) and tonumber(ttl) or 0
 end
 return leases

@@ -9,11 +9,16 @@ use crate::words::Words;
 
 /// What a script is told of one claim.
 pub(crate) struct Part {
-    /// What it touches for it, the claim first.
-    pub(crate) names: Words,
+    /// The names of its queues, and then its text.
     pub(crate) words: Words,
     /// Whether its rings must be heard on the connection.
     pub(crate) listens: bool,
+}
+
+impl Part {
+    fn queues(&self) -> usize {
+        self.words.len() - 1
+    }
 }
 
 /// A script, and what may be done with it.
@@ -27,7 +32,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// One that gives claims time, and says so by a text.
+    /// One that gives claims time, and says so by a number greater than zero.
     pub(crate) fn giving(script: &'static Script) -> Self {
         Self { script, common: None, gives: true }
     }
@@ -54,7 +59,7 @@ impl Step {
         let listens = parts.iter().any(|part| part.listens);
         let (answer, line) = link.run(self.script, &self.call(parts), listens, self.gives).await?;
         let Value::Array(answers) = answer else { return Err(strange()) };
-        let given = |answer: &Value| self.gives && matches!(answer, Value::BulkString(_));
+        let given = |answer: &Value| self.gives && matches!(answer, Value::Int(1..));
         let replicated = match answers.iter().any(given) {
             true => link.replicated(line).await,
             false => Ok(()),
@@ -69,16 +74,27 @@ impl Step {
 
     fn call(&self, parts: &[Part]) -> Cmd {
         let common = self.common.as_deref();
-        let names = common.iter().count() + parts.iter().map(|part| part.names.len()).sum::<usize>();
-        let mut call = redis::cmd("EVALSHA");
-        call.arg(self.script.get_hash()).arg(names);
-        let each = |words: fn(&Part) -> &Words| parts.iter().flat_map(move |part| words(part).iter());
-        let all = common.into_iter().chain(each(|part| &part.names)).chain(each(|part| &part.words));
-        all.for_each(|word| {
-            call.arg(word);
+        let queues = parts.iter().map(Part::queues).sum::<usize>();
+        let mut call = Cmd::with_capacity(2 * parts.len() + 8, 256 * parts.len() + 128);
+        call.arg("EVALSHA").arg(self.script.get_hash()).arg(queues + common.iter().count());
+        let names = parts.iter().flat_map(|part| part.words.iter().take(part.queues()));
+        names.chain(common).for_each(|name| {
+            call.arg(name);
+        });
+        call.arg(counts(parts));
+        parts.iter().flat_map(|part| part.words.iter().skip(part.queues())).for_each(|text| {
+            call.arg(text);
         });
         call
     }
+}
+
+/// How many queues each has, unless it is one each.
+fn counts(parts: &[Part]) -> String {
+    if parts.iter().all(|part| part.queues() == 1) {
+        return String::new();
+    }
+    parts.iter().map(|part| part.queues().to_string() + " ").collect()
 }
 
 pub(crate) fn strange() -> Error {

@@ -1,7 +1,6 @@
 //! Words of a request, in one text.
 
 /// Words one after the other: one allocation for all of them, of which a request has a few hundred.
-#[derive(Default)]
 pub(crate) struct Words {
     text: String,
     ends: Vec<usize>,
@@ -9,12 +8,21 @@ pub(crate) struct Words {
 
 impl Words {
     pub(crate) fn new() -> Self {
-        Self { text: String::with_capacity(256), ends: Vec::with_capacity(8) }
+        Self { text: String::with_capacity(256), ends: Vec::with_capacity(4) }
     }
 
-    /// Adds a word, which may come in pieces.
-    pub(crate) fn push(&mut self, pieces: &[&str]) {
-        pieces.iter().for_each(|piece| self.text.push_str(piece));
+    /// Goes on with the last word, or begins the first.
+    pub(crate) fn add(&mut self, piece: &str) -> &mut Self {
+        self.text.push_str(piece);
+        self
+    }
+
+    pub(crate) fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
+        self.add(itoa::Buffer::new().format(number))
+    }
+
+    /// The word is complete.
+    pub(crate) fn end(&mut self) {
         self.ends.push(self.text.len());
     }
 
@@ -35,10 +43,10 @@ mod tests {
     #[test]
     fn words_come_out_as_they_went_in() {
         let mut words = Words::new();
-        words.push(&["a", ":", "ü"]);
-        words.push(&[]);
-        words.push(&["b c"]);
-        assert_eq!(words.iter().collect::<Vec<_>>(), ["a:ü", "", "b c"]);
+        words.add("a").add(":").add("ü").end();
+        words.end();
+        words.add("b ").number(-1).end();
+        assert_eq!(words.iter().collect::<Vec<_>>(), ["a:ü", "", "b -1"]);
         assert_eq!(words.len(), 3);
     }
 }
