@@ -8,7 +8,8 @@ use rstest::rstest;
 
 use conformance_tests::{Server, Software};
 
-use crate::support::{Database, Ended as _, Scene, Store, program, run};
+use crate::scene::{Scene, program};
+use crate::support::{Database, Ended as _, Store, run};
 
 #[rstest]
 #[case::no_number(
