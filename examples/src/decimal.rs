@@ -54,6 +54,18 @@ impl fmt::Display for Decimal {
     }
 }
 
+/// Reads an amount, which is above zero.
+///
+/// # Errors
+///
+/// It is none.
+pub fn amount(text: &str) -> Result<Decimal, String> {
+    match text.parse::<Decimal>()? {
+        amount if amount > Decimal::ZERO => Ok(amount),
+        _ => Err(format!("{text:?} is not above zero")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
