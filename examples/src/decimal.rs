@@ -24,6 +24,12 @@ impl Decimal {
     pub const fn units(self) -> i64 {
         self.0
     }
+
+    /// The difference, or the least number where it would be less.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
 }
 
 impl FromStr for Decimal {

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "a program owns its tasks, its pauses and its clock")]
 
 pub mod backend;
+pub mod claim;
 pub mod data;
 pub mod decimal;
 pub mod logging;
