@@ -99,7 +99,7 @@ pub async fn check(ledger: &Ledger, input: &Input) -> Result<Findings> {
     let stored = stored(&mut tx).await?;
     offences.extend(wrong(&expected, &stored));
     offences.extend(over_limit(&mut tx).await?);
-    let claims = tx.rows("SELECT count(*) FROM claims", []).await?;
+    let claims = tx.rows("SELECT count(*) FROM policy_claims", []).await?;
     tx.commit().await?;
     let claims = claims.first().map(|row| row.number(0)).transpose()?.unwrap_or_default();
     Ok(Findings { claims: usize::try_from(claims)?, expected: expected.len(), offences })
@@ -126,7 +126,7 @@ async fn uncalculated(tx: &mut Tx, input: &Input) -> Result<Vec<Offence>> {
 
 async fn duplicates(tx: &mut Tx) -> Result<Vec<Offence>> {
     let all = "
-        SELECT policy_id, day, tier, count(*) FROM claims
+        SELECT policy_id, day, tier, count(*) FROM policy_claims
         GROUP BY policy_id, day, tier HAVING count(*) > 1 ORDER BY policy_id, day, tier";
     let offence = |row: &Row| Ok(Offence::Duplicate { cause: cause(row)?, times: row.number(3)? });
     tx.rows(all, []).await?.iter().map(offence).collect()
@@ -134,7 +134,7 @@ async fn duplicates(tx: &mut Tx) -> Result<Vec<Offence>> {
 
 /// Each claim once: that there are more of it is said by [`duplicates`].
 async fn stored(tx: &mut Tx) -> Result<BTreeMap<Cause, Decimal>> {
-    let all = "SELECT policy_id, day, tier, amount FROM claims ORDER BY id DESC";
+    let all = "SELECT policy_id, day, tier, amount FROM policy_claims ORDER BY id DESC";
     let claim = |row: &Row| Ok((cause(row)?, Decimal::from_units(row.number(3)?)));
     tx.rows(all, []).await?.iter().map(claim).collect()
 }
@@ -152,7 +152,7 @@ fn wrong(expected: &BTreeMap<Cause, Decimal>, stored: &BTreeMap<Cause, Decimal>)
 async fn over_limit(tx: &mut Tx) -> Result<Vec<Offence>> {
     let all = "
         SELECT policies.id, CAST(sum(amount) AS bigint), most
-        FROM policies JOIN claims ON policy_id = policies.id
+        FROM policies JOIN policy_claims ON policy_id = policies.id
         GROUP BY policies.id, most HAVING sum(amount) > most ORDER BY policies.id";
     let offence = |row: &Row| {
         let [paid, limit] = [row.number(1)?, row.number(2)?].map(Decimal::from_units);

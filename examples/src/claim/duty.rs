@@ -17,7 +17,8 @@ use crate::workers::{FAILED, say};
 /// How long to leave a day alone that somebody else is calculating.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How long to leave a day alone whose calculation failed: a database may have to start again meanwhile.
+/// How long to leave a day alone whose calculation failed, and four times as long the next time: a database may have to
+/// start again meanwhile.
 const REST: Duration = Duration::from_secs(1);
 
 /// Works through the days, `at_once` of them at a time, and says what came of every look. What fails is attempted so often.
@@ -41,7 +42,13 @@ pub async fn work(
             let desk = desk.clone();
             let span = error_span!("worker", name = desk.worker);
             let look = async move {
-                let answer = look(&desk, &case, failures).await;
+                let answer = look(&desk, &case).await;
+                match &answer {
+                    Ok(answer) if answer.is_final() => {}
+                    Ok(_) => tokio::time::sleep(PAUSE).await,
+                    Err(_) if failures + 1 < attempts => tokio::time::sleep(REST * 4_u32.pow(failures)).await,
+                    Err(_) => {}
+                }
                 (case, failures, answer)
             };
             looks.spawn(look.instrument(span));
@@ -58,22 +65,15 @@ pub async fn work(
     if given_up > 0 { Err(anyhow!("gave up {given_up} days after {attempts} attempts each")) } else { Ok(()) }
 }
 
-/// Looks at a day once. A panic is an error like any other: the desk is still there for the next. After a failure it rests,
-/// longer each time.
-async fn look(desk: &Desk, case: &Case, failures: u32) -> Result<Answer> {
+/// Looks at a day once. A panic is an error like any other: the desk is still there for the next.
+async fn look(desk: &Desk, case: &Case) -> Result<Answer> {
     let answer = AssertUnwindSafe(desk.calculate(case)).catch_unwind().await;
     let answer = answer.unwrap_or_else(|_| Err(anyhow!("it panicked")));
     match &answer {
-        Ok(answer) => {
-            say(answer.word());
-            if !answer.is_final() {
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+        Ok(answer) => say(answer.word()),
         Err(error) => {
-            error!(case.policy, day = %case.day, "{}", logging::line(error));
+            error!(policy = case.policy, day = %case.day, "{}", logging::line(error));
             say(FAILED);
-            tokio::time::sleep(REST * 4_u32.pow(failures)).await;
         }
     }
     answer

@@ -124,10 +124,9 @@ impl Desk {
             None
         };
         let answer = self.write(tx, proof, case, &seen)?;
-        if answer == Answer::Stale {
-            return self.stale(case).await;
+        if answer == Answer::Calculated {
+            self.model.reach(Point::Commit, case).await?;
         }
-        self.model.reach(Point::Commit, case).await?;
         Ok(answer)
     }
 
@@ -144,7 +143,7 @@ impl Desk {
     async fn commit(&self, tx: Option<Tx>, proof: Proof<'_>, case: &Case, seen: &Seen) -> Result<Answer> {
         let (policy, day, by_rows) = (&case.policy, &case.day, tx.is_some());
         let tx = if by_rows { tx } else { self.ledger.begin(proof).await? };
-        let Some(mut tx) = tx else { return Ok(Answer::Stale) };
+        let Some(mut tx) = tx else { return self.stale(case).await };
         let mut paid = seen.paid;
         if self.locks.is_some() {
             if by_rows {
@@ -164,7 +163,7 @@ impl Desk {
     }
 
     async fn stale(&self, case: &Case) -> Result<Answer> {
-        warn!(case.policy, day = %case.day, "too late: the lock was lost");
+        warn!(policy = case.policy, day = %case.day, "too late: the lock was lost");
         self.ledger.refused(case, &self.worker).await?;
         Ok(Answer::Stale)
     }

@@ -141,8 +141,7 @@ impl Ledger {
         let one = "SELECT id, region, cover, most, first_day, last_day FROM policies WHERE id = $1";
         let found = tx.rows(one, [case.policy.as_str().into()]).await?;
         let policy = policy(found.first().with_context(|| format!("no policy {}", case.policy))?)?;
-        let of_day =
-            "SELECT day, tier, event_id, amount FROM claims WHERE policy_id = $1 AND day = $2 ORDER BY id";
+        let of_day = "SELECT day, tier, event_id, amount FROM policy_claims WHERE policy_id = $1 AND day = $2 ORDER BY id";
         let claims = tx.rows(of_day, words(case)).await?;
         let calculated = "SELECT count(*) FROM calculations WHERE policy_id = $1 AND day = $2";
         let calculated = tx.rows(calculated, words(case)).await?;
@@ -174,7 +173,7 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn paid(tx: &mut Tx, case: &Case) -> Result<Decimal> {
-        let all = "SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM claims WHERE policy_id = $1";
+        let all = "SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM policy_claims WHERE policy_id = $1";
         let rows = tx.rows(all, [case.policy.as_str().into()]).await?;
         Ok(Decimal::from_units(rows.first().context("a sum")?.number(0)?))
     }
@@ -201,7 +200,7 @@ impl Ledger {
                 claim.amount.units().into(),
             ]
         };
-        let into = "INSERT INTO claims (policy_id, day, tier, event_id, amount) VALUES";
+        let into = "INSERT INTO policy_claims (policy_id, day, tier, event_id, amount) VALUES";
         tx.insert(into, claims.iter().map(row).collect()).await?;
         let token = token.map(|token| i64::try_from(token.get())).transpose().context("a token")?;
         let done = "INSERT INTO calculations (policy_id, day, worker, token) VALUES ($1, $2, $3, $4)";

@@ -23,8 +23,9 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_region ON events (region, day);
 
--- Nothing here keeps a tier from being paid twice for a day: only the lock does, and one can see that it does.
-CREATE TABLE claims (
+-- Nothing here keeps a tier from being paid twice for a day: only the lock does, and one can see that it does. (Not called
+-- claims: lock-postgres has a table of that name, and may have it in the same schema.)
+CREATE TABLE policy_claims (
     id        {number},
     policy_id text   NOT NULL,
     day       text   NOT NULL,
@@ -33,7 +34,7 @@ CREATE TABLE claims (
     amount    bigint NOT NULL
 );
 
-CREATE INDEX claims_by_policy ON claims (policy_id, day);
+CREATE INDEX policy_claims_by_policy ON policy_claims (policy_id, day);
 
 -- That a day was calculated, also where it paid nothing.
 CREATE TABLE calculations (

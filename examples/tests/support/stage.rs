@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use examples::backend::Url;
 use examples::data::Sqlite;
@@ -19,15 +19,33 @@ pub(crate) struct Stage {
     /// Where the locks live.
     pub(crate) store: Store,
     dir: TempDir,
-    schema: String,
+    /// A schema, where the data is in one.
+    schema: Option<Url>,
+    /// A server for the locks, instead of the one that all tests share.
+    server: Option<String>,
     /// What the data is called in a directory.
     file: &'static str,
 }
 
 impl Stage {
     pub(crate) fn new(store: Store, file: &'static str) -> Self {
+        let schema = store.has_schema().then(|| schema(&drawn("test-")));
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Self { store, dir, schema: drawn("test-"), file }
+        Self { store, dir, schema, server: None, file }
+    }
+
+    /// With the data on this PostgreSQL instead of the one that all tests share.
+    pub(crate) fn on(server: &str, store: Store, file: &'static str) -> Self {
+        let mut stage = Self::new(store, file);
+        stage.schema = Some(Url::from(server.to_owned()).in_schema(&drawn("test-")));
+        stage
+    }
+
+    /// With the locks on this server instead of the one that all tests share.
+    pub(crate) fn with_locks(server: &str, store: Store, file: &'static str) -> Self {
+        let mut stage = Self::new(store, file);
+        stage.server = Some(server.to_owned());
+        stage
     }
 
     /// A file of this test's own.
@@ -43,10 +61,9 @@ impl Stage {
 
     /// What `--data` says.
     pub(crate) fn data(&self) -> String {
-        if self.store.has_schema() {
-            schema(&self.schema).as_arg().to_owned()
-        } else {
-            self.path("data").display().to_string()
+        match &self.schema {
+            Some(schema) => schema.as_arg().to_owned(),
+            None => self.path("data").display().to_string(),
         }
     }
 
@@ -56,8 +73,9 @@ impl Stage {
 
     /// What `--backend` has to say to a worker.
     pub(crate) fn url(&self) -> String {
-        match self.store.server() {
-            Some(server) if !self.store.is_one() => server.to_owned(),
+        match (&self.server, self.store.server()) {
+            (Some(server), _) => server.clone(),
+            (None, Some(server)) if !self.store.is_one() => server.to_owned(),
             _ => self.place().locks().as_arg().to_owned(),
         }
     }
@@ -70,8 +88,13 @@ impl Stage {
     }
 
     /// Starts one worker, which logs everything.
-    pub(crate) fn worker(&self, mut program: Command) -> Worker {
-        program.args(["--backend", &self.url(), "--data", &self.data()]);
+    pub(crate) fn worker(&self, program: Command) -> Worker {
+        self.worker_by(&self.url(), &self.data(), program)
+    }
+
+    /// The same, which comes to its locks and its data in another way.
+    pub(crate) fn worker_by(&self, backend: &str, data: &str, mut program: Command) -> Worker {
+        program.args(["--backend", backend, "--data", data]);
         let mut worker = Worker::start(program);
         worker.hears("ready");
         worker
@@ -79,9 +102,10 @@ impl Stage {
 
     /// Removes the data.
     pub(crate) fn clear(&self) {
-        if self.store.has_schema() {
-            let remove = format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.schema);
-            run(schema(&self.schema).server(), &format!("SET lock_timeout = '60s'; {remove}"));
+        if let Some(schema) = &self.schema {
+            let name = schema.schema().expect("it has one");
+            let remove = format!("DROP SCHEMA IF EXISTS \"{name}\" CASCADE");
+            run(schema.server(), &format!("SET lock_timeout = '60s'; {remove}"));
         } else {
             let _ = std::fs::remove_dir_all(self.data());
         }
@@ -89,13 +113,25 @@ impl Stage {
 
     /// Takes a lock, as a worker would.
     pub(crate) async fn lock(&self, key: &str) -> Guard {
-        let store = Url::from(self.url()).connect().await.expect("a store");
-        Locker::new(store).lock(key).acquire().await.expect("nobody else's")
+        self.locks().await.lock(key).timeout(LIMIT).acquire().await.expect("nobody else's")
+    }
+
+    /// Whether nobody has a lock.
+    pub(crate) async fn is_free(&self, key: &str) -> bool {
+        match self.locks().await.lock(key).try_acquire().await.expect("an answer") {
+            Some(guard) => guard.release().await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// A client of its own.
+    pub(crate) async fn locks(&self) -> Locker {
+        Locker::new(Url::from(self.url()).connect().await.expect("a store"))
     }
 
     /// What a query of one number answers.
     pub(crate) fn number(&self, sql: &str) -> i64 {
-        if self.store.has_schema() {
+        if self.schema.is_some() {
             return number(&self.data(), sql);
         }
         self.open().query_row(sql, [], |row| row.get(0)).expect("an answer")
@@ -103,7 +139,7 @@ impl Stage {
 
     /// Changes what is in the data.
     pub(crate) fn change(&self, sql: &str) {
-        match self.store.has_schema() {
+        match self.schema.is_some() {
             true => run(&self.data(), sql),
             false => self.open().execute_batch(sql).expect("it is changed"),
         }
@@ -120,7 +156,7 @@ impl Stage {
         let begun = Instant::now();
         while self.number(sql) != number {
             assert!(begun.elapsed() < LIMIT, "{sql} is {} and not {number}", self.number(sql));
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
