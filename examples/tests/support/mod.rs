@@ -5,7 +5,7 @@ mod process;
 mod servers;
 mod stage;
 
-pub(crate) use process::{Ended, Ran, Worker, program};
+pub(crate) use process::{Ended, Ran, Worker, damages, program};
 pub(crate) use servers::{Database, Store, apart, run};
 pub(crate) use stage::Stage;
 

@@ -63,10 +63,31 @@ impl Ran {
         self.assert_silent(&["WARN"]);
     }
 
+    /// Panics unless it was refused in one line that says this, and repeats no password.
+    pub(crate) fn assert_refused(&self, error: &str) {
+        assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
+        assert!(self.err.starts_with("error: ") && self.err.contains(error), "{}", self.err);
+        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
+        assert!(!self.err.contains("secret"), "{}", self.err);
+        assert_eq!(self.out, "");
+    }
+
+    /// Panics unless damage was found in what it stored.
+    fn assert_broken(&self) {
+        assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
+        assert!(self.out.contains("BROKEN"), "{}", self.out);
+    }
+
     fn assert_silent(&self, words: &[&str]) {
         let said = words.iter().find(|word| self.err.contains(*word));
         assert_eq!(said, None, "{}", self.err);
     }
+}
+
+/// Panics if nothing at all is wrong after twenty bare runs, in which there is luck. Else the program has to have said so.
+pub(crate) fn damages(mut run: impl FnMut() -> (Ran, bool)) {
+    let damaged = (0..20).map(|_| run()).find_map(|(ran, damaged)| damaged.then_some(ran));
+    damaged.expect("twenty bare runs did damage").assert_broken();
 }
 
 /// A process that is listened to while it runs: one worker on its own, or a whole run.
