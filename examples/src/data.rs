@@ -166,15 +166,34 @@ impl Tx {
         }
     }
 
+    /// Whether rows can be locked in it. In SQLite whoever writes is alone.
+    pub fn has_rows(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Locks a row until the transaction ends; false if it was busy and not to be waited for.
     ///
     /// # Errors
     ///
     /// The database's. SQLite has no locks on rows.
     pub async fn lock_row(&mut self, table: &str, id: &str, wait: lock_postgres::RowWait) -> Result<bool> {
+        Ok(self.lock_rows(table, &[id.to_owned()], wait).await? > 0)
+    }
+
+    /// Locks rows until the transaction ends, in the order of their ids, and answers how many.
+    ///
+    /// # Errors
+    ///
+    /// The database's. SQLite has no locks on rows.
+    pub async fn lock_rows(
+        &mut self,
+        table: &str,
+        ids: &[String],
+        wait: lock_postgres::RowWait,
+    ) -> Result<usize> {
         match self {
             Self::Sqlite(_) => bail!("SQLite has no locks on rows"),
-            Self::Postgres(tx) => tx.lock_row(table, id, wait).await,
+            Self::Postgres(tx) => tx.lock_rows(table, ids, wait).await,
         }
     }
 

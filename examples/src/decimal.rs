@@ -24,6 +24,12 @@ impl Decimal {
     pub const fn units(self) -> i64 {
         self.0
     }
+
+    /// The difference, or the least number where it would be less.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
 }
 
 impl FromStr for Decimal {
@@ -51,6 +57,18 @@ impl fmt::Display for Decimal {
         let (whole, part) = (units / Self::ONE.unsigned_abs(), units % Self::ONE.unsigned_abs());
         let text = format!("{sign}{whole}.{part:08}");
         f.pad(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+/// Reads an amount, which is above zero.
+///
+/// # Errors
+///
+/// It is none.
+pub fn amount(text: &str) -> Result<Decimal, String> {
+    match text.parse::<Decimal>()? {
+        amount if amount > Decimal::ZERO => Ok(amount),
+        _ => Err(format!("{text:?} is not above zero")),
     }
 }
 

@@ -37,6 +37,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// Does the work of a run, in a place that is made for the data before and removed afterwards, unless it is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`home`](Self::home), or the work's.
+    pub async fn at_home<T>(&self, work: impl AsyncFnOnce(&Place) -> Result<T>) -> Result<T> {
+        let home = self.home().await?;
+        let outcome = work(home.place()).await;
+        let ended = home.end().await;
+        outcome.and_then(|outcome| ended.map(|()| outcome))
+    }
+
     /// Makes the place that the data is in, and makes sure of the store of the locks.
     ///
     /// # Errors
@@ -64,6 +76,11 @@ impl Options {
             return Err(error);
         }
         Ok(home)
+    }
+
+    /// Where the locks of a run are, in words.
+    pub fn words(&self, place: &Place) -> String {
+        if self.no_locks { "no locks".to_owned() } else { format!("locks in {}", self.url(place)) }
     }
 
     /// The URL of the store: beside the data, unless another one was given.

@@ -11,6 +11,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
+/// What a worker says of what ended in an error.
+pub const FAILED: &str = "failed";
+
 const READY: &str = "ready";
 const GO: &str = "go";
 

@@ -2,7 +2,6 @@
 //!
 //! How it is locked is `examples/src/trade/guarded.rs`.
 
-use std::mem::discriminant;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,12 +18,8 @@ use examples::trade::exchange::{Exchange, Fault};
 use examples::trade::guarded::Desk;
 use examples::trade::run::{Staff, run};
 use examples::workers::say;
-use examples::{logging, table, workers};
+use examples::{logging, program, table, workers};
 use humantime::{format_duration, parse_duration};
-use tokio::signal::unix::{SignalKind, signal};
-
-/// How many offences of a kind a run shows; `check` shows all.
-const SHOWN: usize = 3;
 
 /// A fill arrives twice, and a bot is evaluated by everybody: each trade must happen once.
 ///
@@ -135,32 +130,22 @@ async fn main() -> ExitCode {
         Some(Command::Check { data }) => inspect(data).await,
         Some(Command::Worker(worker)) => serve(worker).await,
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {}", logging::line(&error));
-        ExitCode::from(2)
-    })
+    program::end(outcome)
 }
 
 async fn start(asked: Run) -> Result<ExitCode> {
     let Run { orders, options, sockets, schedulers, evaluators, cooldown, pace } = asked;
     ensure!(pace.at_once >= 1, "--at-once must be one or more");
     logging::start("warn");
-    let interrupted = interruption()?;
+    let interrupted = program::interruption()?;
     let staff = Staff { sockets, schedulers, evaluators };
     let Some(outcome) = run(&orders, &options, staff, cooldown, &pace.to_args(), interrupted).await? else {
-        eprintln!("interrupted: the workers have been stopped");
-        return Ok(ExitCode::from(130));
+        return Ok(program::interrupted());
     };
     say(outcome.table.to_string().trim_end());
     outcome.casualties.iter().for_each(|casualty| say(casualty));
-    let offences = &outcome.findings.offences;
-    for alike in offences.chunk_by(|one, next| discriminant(one) == discriminant(next)) {
-        alike.iter().take(SHOWN).for_each(|offence| say(&offence.to_string()));
-        if alike.len() > SHOWN {
-            say(&format!("… and {} more like it", table::grouped(alike.len() - SHOWN)));
-        }
-    }
-    Ok(verdict(offences, &outcome.casualties))
+    program::show_some(&outcome.findings.offences);
+    Ok(verdict(&outcome.findings.offences, outcome.casualties.len()))
 }
 
 async fn inspect(data: Place) -> Result<ExitCode> {
@@ -169,19 +154,12 @@ async fn inspect(data: Place) -> Result<ExitCode> {
     let findings = check(&books, &orders).await?;
     say(&format!("{} orders, {} trades", table::grouped(orders.len()), table::grouped(findings.trades)));
     findings.offences.iter().for_each(|offence| say(&offence.to_string()));
-    Ok(verdict(&findings.offences, &[]))
+    Ok(verdict(&findings.offences, 0))
 }
 
-fn verdict(offences: &[Offence], casualties: &[String]) -> ExitCode {
-    if offences.is_empty() && casualties.is_empty() {
-        say("clean: one trade an order, every position adds up, no bot inside its cooldown");
-        return ExitCode::SUCCESS;
-    }
-    match casualties.len() {
-        0 => say(&format!("BROKEN: {} offences in the books", table::grouped(offences.len()))),
-        lost => say(&format!("BROKEN: {} offences, {lost} workers lost", table::grouped(offences.len()))),
-    }
-    ExitCode::FAILURE
+fn verdict(offences: &[Offence], lost: usize) -> ExitCode {
+    let clean = "one trade an order, every position adds up, no bot inside its cooldown";
+    program::verdict(offences.len(), lost, clean, "the books")
 }
 
 /// A worker process: does its share and ends.
@@ -199,18 +177,4 @@ async fn serve(worker: Worker) -> Result<ExitCode> {
         locks.keys.close().await;
     }
     outcome.map(|()| ExitCode::SUCCESS)
-}
-
-/// Completes when somebody wants this to end. Listens from now on, not only once it is awaited.
-fn interruption() -> Result<impl Future<Output = ()>> {
-    let mut pressed = signal(SignalKind::interrupt())?;
-    let mut ended = signal(SignalKind::terminate())?;
-    let mut closed = signal(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = pressed.recv() => {}
-            _ = ended.recv() => {}
-            _ = closed.recv() => {}
-        }
-    })
 }

@@ -109,9 +109,8 @@ impl Tx {
         Ok(create_fences(&mut self.tx).await?)
     }
 
-    pub(super) async fn lock_row(&mut self, table: &str, id: &str, wait: RowWait) -> Result<bool> {
-        let locked = lock_rows(&mut self.tx, &Rows::of(table), &[id.to_owned()], wait).await?;
-        Ok(!locked.is_empty())
+    pub(super) async fn lock_rows(&mut self, table: &str, ids: &[String], wait: RowWait) -> Result<usize> {
+        Ok(lock_rows(&mut self.tx, &Rows::of(table), ids, wait).await?.len())
     }
 
     /// Says something to the server now and then: else it would think that nobody is there any more.

@@ -14,7 +14,7 @@ use tracing::{Instrument as _, error, error_span};
 use crate::logging;
 use crate::trade::guarded::{Answer, Desk, WhenBusy};
 use crate::trade::orders::Order;
-use crate::workers::say;
+use crate::workers::{FAILED, say};
 
 /// How long to leave a busy position or bot alone.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -174,9 +174,6 @@ async fn look(desk: &Desk, role: Role, order: &Order) -> Result<Answer> {
     }
     answer
 }
-
-/// What a worker says of an order that ended in an error.
-pub const FAILED: &str = "failed";
 
 impl Answer {
     /// What a worker says of it.

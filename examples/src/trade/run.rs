@@ -1,23 +1,19 @@
 //! One run: the workers are started, watched, and what they have stored is summed up.
 
-use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use anyhow::{Result, ensure};
 
-use crate::logging;
 use crate::options::Options;
-use crate::place::Home;
+use crate::place::Place;
 use crate::table::{Table, grouped};
+use crate::tally::Tally;
 use crate::trade::books::Books;
 use crate::trade::check::{Findings, check};
-use crate::trade::duty::{FAILED, Role, Share};
+use crate::trade::duty::{Role, Share};
 use crate::trade::guarded::Answer;
 use crate::trade::orders::{self, Order};
-use crate::workers::{Crew, Heard};
 
 /// How many workers of each role there are.
 #[derive(Clone, Copy, Debug)]
@@ -95,57 +91,24 @@ pub async fn run(
 ) -> Result<Option<Outcome>> {
     let orders = orders::read(file)?;
     staff.check(&orders)?;
-    let home = options.home().await?;
-    let outcome = work(&home, &orders, options, staff, cooldown, pace, interrupted).await;
-    let ended = home.end().await;
-    outcome.and_then(|outcome| ended.map(|()| outcome))
-}
-
-async fn work(
-    home: &Home,
-    orders: &[Order],
-    options: &Options,
-    staff: Staff,
-    cooldown: Duration,
-    pace: &[String],
-    interrupted: impl Future<Output = ()>,
-) -> Result<Option<Outcome>> {
-    let place = home.place();
-    let books = Books::create(place, orders, cooldown).await?;
-    let url = options.url(place);
-    let locks = if options.no_locks { "no locks".to_owned() } else { format!("locks in {url}") };
-    announce(orders, staff, &locks);
-
-    let common = [options.to_args(), pace.to_vec()].concat();
-    let begun = Instant::now();
-    let mut tally = Tally::new(orders);
-    let mut crew = Crew::start(staff.jobs(&common), &options.to_env(place))?;
-    let watched = tokio::select! {
-        watched = watch(&mut crew, &mut tally) => watched.map(|()| true),
-        () = interrupted => Ok(false),
-    };
-    crew.stop().await;
-    tally.progress.finish_and_clear();
-    if !watched? {
-        return Ok(None);
-    }
-    let took = begun.elapsed();
-    let findings = check(&books, orders).await?;
-    let table = tally.table(orders, &findings, took);
-    Ok(Some(Outcome { findings, casualties: tally.casualties, table }))
-}
-
-async fn watch(crew: &mut Crew, tally: &mut Tally) -> Result<()> {
-    crew.go().await.context("the workers did not start")?;
-    while let Some((name, heard)) = crew.next().await {
-        match heard {
-            Heard::Line(word) => tally.hear(word),
-            Heard::Ended(status) if status.success() => {}
-            Heard::Ended(status) => tally.casualties.push(format!("{name} ended with {status}")),
+    let work = async |place: &Place| {
+        let books = Books::create(place, &orders, cooldown).await?;
+        announce(&orders, staff, &options.words(place));
+        let looks = orders.iter().map(|order| if order.bot.is_some() { 1 } else { 2 }).sum();
+        let mut tally = Tally::new(looks, "arrivals", &DONE);
+        let common = [options.to_args(), pace.to_vec()].concat();
+        if !tally.listen(staff.jobs(&common), &options.to_env(place), interrupted).await? {
+            return Ok(None);
         }
-    }
-    Ok(())
+        let findings = check(&books, &orders).await?;
+        let table = table(&tally, &orders, &findings);
+        Ok(Some(Outcome { findings, casualties: tally.casualties, table }))
+    };
+    options.at_home(work).await
 }
+
+/// What is heard of an arrival that is done with.
+const DONE: [&str; 3] = [Answer::Recorded.word(), Answer::AlreadyRecorded.word(), Answer::Duplicate.word()];
 
 fn announce(orders: &[Order], staff: Staff, locks: &str) {
     let Staff { sockets, schedulers, evaluators } = staff;
@@ -155,56 +118,20 @@ fn announce(orders: &[Order], staff: Staff, locks: &str) {
     );
 }
 
-/// What the workers have said so far.
-struct Tally {
-    words: BTreeMap<String, usize>,
-    casualties: Vec<String>,
-    progress: ProgressBar,
-}
-
-impl Tally {
-    fn new(orders: &[Order]) -> Self {
-        let looks: usize = orders.iter().map(|order| if order.bot.is_some() { 1 } else { 2 }).sum();
-        let shown = std::io::stderr().is_terminal() && !logging::asked_for();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("{elapsed:>3} {bar:40} {human_pos}/{human_len} arrivals");
-        let progress = ProgressBar::with_draw_target(Some(looks as u64), target)
-            .with_style(style.expect("the template is well formed"));
-        Self { words: BTreeMap::new(), casualties: Vec::new(), progress }
-    }
-
-    fn hear(&mut self, word: String) {
-        if [Answer::Recorded, Answer::AlreadyRecorded, Answer::Duplicate]
-            .iter()
-            .any(|done| done.word() == word)
-        {
-            self.progress.inc(1);
-        }
-        *self.words.entry(word).or_default() += 1;
-    }
-
-    fn of(&self, answer: Answer) -> usize {
-        self.words.get(answer.word()).copied().unwrap_or_default()
-    }
-
-    fn table(&self, orders: &[Order], findings: &Findings, took: Duration) -> Table {
-        let mut table = Table::default();
-        table.count(
-            "orders",
-            orders.len(),
-            "in the file; each fill arrives twice, each bot's order at one evaluator",
-        );
-        table.count("trades recorded", findings.trades, "in the books: should be one an order");
-        table.count("already recorded", self.of(Answer::AlreadyRecorded), "the other arrival came first");
-        table.count("skipped", self.of(Answer::Skipped), "the position was busy; queued, and done later");
-        table.count("bots refused", self.of(Answer::InProgress), "another trade was in progress");
-        table.count("bots cooling down", self.of(Answer::Cooling(Duration::ZERO)), "and came back");
-        table.count("duplicates", findings.duplicates(), "recorded twice: the database refused the second");
-        table.count("lost updates", findings.lost_updates(), "fills that left no trace in their position");
-        table.count("cooldown violations", findings.cooldowns(), "trades of one bot too close to each other");
-        let failed = self.words.get(FAILED).copied().unwrap_or_default();
-        table.count("errors", failed + self.casualties.len(), "");
-        table.time("time", took, "");
-        table
-    }
+fn table(tally: &Tally, orders: &[Order], findings: &Findings) -> Table {
+    let of = |answer: Answer| tally.of(answer.word());
+    let mut table = Table::default();
+    let looks = "in the file; each fill arrives twice, each bot's order at one evaluator";
+    table.count("orders", orders.len(), looks);
+    table.count("trades recorded", findings.trades, "in the books: should be one an order");
+    table.count("already recorded", of(Answer::AlreadyRecorded), "the other arrival came first");
+    table.count("skipped", of(Answer::Skipped), "the position was busy; queued, and done later");
+    table.count("bots refused", of(Answer::InProgress), "another trade was in progress");
+    table.count("bots cooling down", of(Answer::Cooling(Duration::ZERO)), "and came back");
+    table.count("duplicates", findings.duplicates(), "recorded twice: the database refused the second");
+    table.count("lost updates", findings.lost_updates(), "fills that left no trace in their position");
+    table.count("cooldown violations", findings.cooldowns(), "trades of one bot too close to each other");
+    table.count("errors", tally.errors(), "");
+    table.time("time", tally.took, "");
+    table
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Ended as _, Scene, Store, damages, program};
+use crate::scene::{Scene, damages, program};
+use crate::support::{Ended as _, Store};
 use rstest::rstest;
 
 /// Three bots with eight orders each.
@@ -17,6 +18,7 @@ const MANY: &str = "--evaluators 4 --cooldown 40ms --latency 5ms";
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn b1_many_evaluate_a_bot_and_it_keeps_its_cooldown(#[case] store: Store) {
     let scene = three_bots(store);
     scene.run(MANY).assert_clean();
@@ -37,6 +39,7 @@ fn b1_without_locks_it_trades_inside_its_cooldown(#[case] store: Store) {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 #[tokio::test]
 async fn b2_a_second_evaluation_is_refused_at_once(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
@@ -58,16 +61,24 @@ fn two_orders(store: Store) -> Scene {
     Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1", "A-2,aurora,BTC-USD,buy,1,100,bot-1"])
 }
 
+/// What a worker is told, and what it says of it.
+type End = (&'static str, &'static str);
+
+const SUCCESS: End = ("", "recorded");
+const ERROR: End = ("--fault error", "does not know the order");
+const PANIC: End = ("--fault panic", "it panicked");
+const TIMEOUT: End = ("--fault hang --patience 300ms", "gave up after 300ms");
+
 // The ttl is so long that nothing lapses within the test: only a release lets the bot trade again.
 #[rstest]
-#[case::success("", "recorded")]
-#[case::error("--fault error", "does not know the order")]
-#[case::panic("--fault panic", "it panicked")]
-#[case::timeout("--fault hang --patience 300ms", "gave up after 300ms")]
+#[case::sqlite(Store::Sqlite)]
+#[case::redis(Store::Redis)]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn b3_a_bot_can_trade_again_after(
-    #[case] fault: &str,
-    #[case] end: &str,
-    #[values(Store::Sqlite, Store::Redis, Store::Postgres, Store::Apart)] store: Store,
+    #[case] store: Store,
+    #[values(SUCCESS, ERROR, PANIC, TIMEOUT)] (fault, end): End,
 ) {
     let scene = two_orders(store);
     scene.make(Duration::ZERO);
@@ -88,6 +99,7 @@ fn b3_a_bot_can_trade_again_after(
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed(#[case] store: Store) {
     let scene = two_orders(store);
     scene.make(Duration::ZERO);
@@ -113,6 +125,7 @@ fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed(#[case] s
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 #[tokio::test]
 async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
     let scene = Scene::on(store, (0..10).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 2)));
@@ -133,6 +146,7 @@ async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 #[tokio::test]
 async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared(#[case] store: Store) {
     let [ours, theirs] = [two_orders(store), two_orders(store)];
@@ -151,6 +165,7 @@ async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared(#[cas
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 #[tokio::test]
 async fn b5_an_operator_finds_log_lines(#[case] store: Store) {
     let scene = two_orders(store);
@@ -172,6 +187,7 @@ async fn b5_an_operator_finds_log_lines(#[case] store: Store) {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn b5_an_operator_has_a_command_that_names_offenders(#[case] store: Store) {
     let scene = three_bots(store);
     let check = || program().arg("check").arg("--data").arg(scene.data()).ended();

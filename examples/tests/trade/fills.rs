@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Ended as _, Held, Scene, Store, damages};
+use crate::scene::{Held, Scene, damages};
+use crate::support::{Ended as _, Store};
 use rstest::rstest;
 
 /// Quantities and prices are stored as hundred-millionths.
@@ -21,6 +22,7 @@ const RACE: &str = "--sockets 1 --schedulers 1 --evaluators 0 --latency 100ms";
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn t1_socket_and_scheduler_process_one_order_at_once(#[case] store: Store) {
     let scene = one_order(store);
     let ran = scene.run(RACE);
@@ -53,6 +55,7 @@ const ALL_AT_ONCE: &str = "--sockets 2 --schedulers 2 --evaluators 0 --latency 1
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn t2_two_trades_update_one_position_at_once(#[case] store: Store) {
     let scene = Scene::on(store, TWO_TRADES);
     scene.run(ALL_AT_ONCE).assert_clean();
@@ -93,6 +96,7 @@ async fn t2_a_socket_waits_for_the_row_and_adds_to_what_it_then_finds() {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn t3_a_limit_order_is_filled_end_to_end_by_both(#[case] store: Store) {
     let scene = one_order(store);
     let ran = scene.command(RACE).env("RUST_LOG", "info").ended();
@@ -109,6 +113,7 @@ fn t3_a_limit_order_is_filled_end_to_end_by_both(#[case] store: Store) {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn t4_a_hundred_times_over_there_is_one_trade_an_order(#[case] store: Store) {
     let scene = one_order(store);
     for round in 0..100 {
@@ -131,6 +136,7 @@ const TEN_THAT_SKIP: &str = "--sockets 0 --schedulers 10 --evaluators 0 --latenc
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn t5_ten_workers_on_one_position_skip_and_come_back(#[case] store: Store) {
     let scene = one_position(store);
     let ran = scene.run(TEN_THAT_SKIP);
@@ -155,6 +161,7 @@ fn t5_without_locks_fills_are_lost(#[case] store: Store) {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 #[tokio::test]
 async fn t5_a_scheduler_skips_a_position_that_is_locked_and_comes_back(#[case] store: Store) {
     let scene = one_order(store);
@@ -174,6 +181,7 @@ async fn t5_a_scheduler_skips_a_position_that_is_locked_and_comes_back(#[case] s
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 #[tokio::test]
 async fn t6_eth_and_btc_are_liquidated_on_one_exchange_and_neither_waits_for_the_other(#[case] store: Store) {
     for (held, free) in [("ETH-USD", "BTC-USD"), ("BTC-USD", "ETH-USD")] {
@@ -213,6 +221,7 @@ async fn t6_eth_and_btc_are_liquidated_on_one_exchange_and_neither_waits_for_the
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn an_exchange_that_takes_longer_than_the_ttl_loses_nobody_its_lock(#[case] store: Store) {
     let scene = one_order(store);
     scene.run("--sockets 1 --schedulers 1 --evaluators 0 --ttl 2s --latency 5s").assert_clean();

@@ -5,6 +5,8 @@
 mod bots;
 mod fills;
 mod input;
+mod scene;
 mod stopped;
+#[path = "../support/mod.rs"]
 mod support;
 mod whole;

@@ -11,13 +11,15 @@ use lock_core::{ErrorKind, Locker, Token};
 use rstest::rstest;
 use rustix::process::Signal;
 
-use crate::support::{Scene, Store, Worker};
+use crate::scene::Scene;
+use crate::support::{Store, Worker};
 
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn a_worker_that_was_stopped_beyond_its_ttl_learns_that_it_lost(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,"]);
     scene.make(Duration::ZERO);
@@ -42,6 +44,7 @@ fn a_worker_that_was_stopped_beyond_its_ttl_learns_that_it_lost(#[case] store: S
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn a_fill_is_recorded_by_another_within_the_ttl_after_its_worker_was_killed(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,"]);
     scene.make(Duration::ZERO);
@@ -89,6 +92,7 @@ fn one_is_stopped_before_its_write(store: Store, role: &str, bot: &str) -> (Scen
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn a_late_write_to_a_position_is_refused_by_its_fence(#[case] store: Store) {
     let (scene, stopped) = one_is_stopped_before_its_write(store, "socket", "");
     assert!(stopped.ends().0.success(), "it asks again, and is recorded on top of the other");
@@ -112,6 +116,7 @@ fn a_late_write_to_a_row_is_lost_with_its_transaction() {
 #[case::redis(Store::Redis)]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn a_late_trade_of_a_bot_is_refused(#[case] store: Store) {
     let (scene, mut stopped) = one_is_stopped_before_its_write(store, "evaluator", "bot-1");
     assert_eq!(scene.findings().cooldowns(), 0);

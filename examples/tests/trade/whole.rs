@@ -8,11 +8,13 @@ use examples::options::{BACKEND, DATA};
 use rstest::rstest;
 use rustix::process::Signal;
 
-use crate::support::{Database, Ended as _, LIMIT, Scene, Store, Worker, program};
+use crate::scene::{Scene, program};
+use crate::support::{Database, Ended as _, LIMIT, Store, Worker};
 
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
+#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn the_shipped_orders_come_out_right_and_nothing_is_left_behind(#[case] store: Store) {
     shipped_orders_come_out_right(store.backend());
 }
