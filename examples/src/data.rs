@@ -37,6 +37,8 @@ pub enum Proof<'a> {
     Held(&'a lock_postgres::Postgres, &'a Guard),
     /// The token of a lock that lives anywhere, for what it protects: no higher one may have been seen.
     Token(&'a str, Token),
+    /// The same for several things that it protects, or that several locks do: each has its own.
+    Tokens(&'a [(String, Token)]),
 }
 
 impl Proof<'_> {
@@ -46,6 +48,7 @@ impl Proof<'_> {
             Self::None => None,
             Self::Held(_, guard) => Some(guard.token()),
             Self::Token(_, token) => Some(token),
+            Self::Tokens(tokens) => tokens.iter().map(|(_, token)| *token).max(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Workflows that race each other, and come out right.
 //!
 //! Each is a program under `src/bin`. What a workflow calculates and stores is in modules of its own; how it is
-//! locked is one short file: [`trade::guarded`] for `trade`. The rest is shared: [`backend`] finds the store
+//! locked is one short file: [`trade::guarded`], [`schedule::guarded`]. The rest is shared: [`backend`] finds the store
 //! behind a URL, [`sheet`] reads the input, [`data`] keeps what a workflow stores in SQLite or in PostgreSQL, [`workers`] starts
 //! real processes, [`tally`] listens to them, [`table`] prints what came of it.
 #![allow(clippy::disallowed_methods, reason = "a program owns its tasks, its pauses and its clock")]
@@ -12,8 +12,10 @@ pub mod data;
 pub mod decimal;
 pub mod logging;
 pub mod options;
+pub mod picture;
 pub mod place;
 pub mod program;
+pub mod schedule;
 pub mod sheet;
 pub mod table;
 pub mod tally;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use humantime::{format_duration, parse_duration};
-use lock_core::{Backend, Guard, Locker};
+use lock_core::{Backend, Guard, Locker, Token};
 use lock_postgres::Postgres;
 
 use crate::backend::{KNOWN, Url};
@@ -155,6 +155,15 @@ impl Locks {
         match &self.beside {
             Some(store) => Proof::Held(store, guard),
             None => Proof::Token(resource, guard.token_of(key).unwrap_or(guard.token())),
+        }
+    }
+
+    /// The same by whoever holds one lock on several resources. `tokens` has each with its token, in one order for all, so that
+    /// no two transactions wait for each other.
+    pub fn proof_of_all<'a>(&'a self, guard: &'a Guard, tokens: &'a [(String, Token)]) -> Proof<'a> {
+        match &self.beside {
+            Some(store) => Proof::Held(store, guard),
+            None => Proof::Tokens(tokens),
         }
     }
 }

@@ -61,6 +61,12 @@ impl Crew {
         Ok(Self { workers, heard })
     }
 
+    /// The process of a worker, while it runs.
+    pub fn pid(&self, name: &str) -> Option<i32> {
+        let worker = self.workers.iter().find(|worker| worker.name == name)?;
+        worker.child.id().and_then(|id| i32::try_from(id).ok())
+    }
+
     /// Waits until all are ready, and sends them off at once.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
-use lock_core::ErrorKind;
+use lock_core::{ErrorKind, Token};
 use lock_postgres::{RowWait, Rows, create_fences, fence, lock_rows};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, PgConnection, PgPool, Row as _, Transaction};
@@ -56,6 +56,7 @@ impl Database {
             Proof::None => Ok(()),
             Proof::Held(locks, guard) => locks.confirm(&mut tx.tx, guard).await,
             Proof::Token(resource, token) => fence(&mut tx.tx, resource, token).await,
+            Proof::Tokens(tokens) => fence_all(&mut tx.tx, tokens).await,
         };
         match admitted {
             Err(error) if error.kind() == ErrorKind::Lost => Ok(None),
@@ -133,6 +134,16 @@ impl fmt::Debug for Tx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tx").finish_non_exhaustive()
     }
+}
+
+async fn fence_all(
+    tx: &mut Transaction<'_, sqlx::Postgres>,
+    tokens: &[(String, Token)],
+) -> lock_core::Result<()> {
+    for (resource, token) in tokens {
+        fence(tx, resource, *token).await?;
+    }
+    Ok(())
 }
 
 fn row(row: &PgRow) -> Result<Row> {

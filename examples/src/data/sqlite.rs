@@ -61,6 +61,13 @@ impl File {
                 let resource = resource.to_owned();
                 self.start(TransactionBehavior::Immediate, move |tx| fence(tx, &resource, token)).await
             }
+            Proof::Tokens(tokens) => {
+                let tokens = tokens.to_vec();
+                let all = move |tx: &Transaction<'_>| {
+                    tokens.iter().try_for_each(|(resource, token)| fence(tx, resource, *token))
+                };
+                self.start(TransactionBehavior::Immediate, all).await
+            }
         }
     }
 
