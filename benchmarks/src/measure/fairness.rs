@@ -1,0 +1,28 @@
+//! How evenly a lock that nobody holds for any time comes to everybody who wants it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::contest::Contest;
+use super::{Bench, Values, fresh, values};
+use crate::rival::Failure;
+
+pub(super) async fn fairness(bench: &Bench<'_>, contenders: usize) -> Result<Values, Failure> {
+    let (turns, limit) = (bench.scale.turns * 5 / 2, bench.scale.limit);
+    let key = fresh("fair");
+    let contest = Contest { key, contenders, clients: contenders, turns, hold: Duration::ZERO, limit };
+    bench.rival.make(&contest.key).await?;
+    let ready = contest.ready(bench).await?;
+    let taken = contest.run(bench, ready).await?.turns;
+    let mut each = HashMap::new();
+    taken.iter().for_each(|turn| *each.entry(turn.who).or_insert(0) += 1);
+    let most = each.values().max().copied().unwrap_or(0);
+    // Who had none is not there.
+    let fewest = if each.len() < contenders { 0 } else { each.values().min().copied().unwrap_or(0) };
+    let time = taken.last().zip(taken.first()).map_or(0, |(last, first)| last.got - first.got);
+    Ok(values([
+        ("most", f64::from(most)),
+        ("fewest", f64::from(fewest)),
+        ("turns/s", taken.len() as f64 * 1e9 / time.max(1) as f64),
+    ]))
+}
