@@ -10,7 +10,8 @@ use crate::rival::Failure;
 pub(super) async fn fairness(bench: &Bench<'_>, contenders: usize) -> Result<Values, Failure> {
     let (turns, limit) = (bench.scale.turns * 5 / 2, bench.scale.limit);
     let key = fresh("fair");
-    let contest = Contest { key, contenders, clients: contenders, turns, hold: Duration::ZERO, limit };
+    let contest =
+        Contest { key, contenders, clients: contenders, turns, hold: Duration::ZERO, limit, aside: false };
     bench.rival.make(&contest.key).await?;
     let ready = contest.ready(bench).await?;
     let taken = contest.run(bench, ready).await?.turns;

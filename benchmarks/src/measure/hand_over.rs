@@ -24,7 +24,8 @@ pub(super) async fn in_clients(
 ) -> Result<Values, Failure> {
     let Bench { scale, .. } = bench;
     let key = fresh("contended");
-    let contest = Contest { key, contenders, clients, turns: scale.turns, hold: HOLD, limit: scale.limit };
+    let contest =
+        Contest { key, contenders, clients, turns: scale.turns, hold: HOLD, limit: scale.limit, aside: true };
     measure(bench, &contest).await
 }
 
@@ -39,21 +40,22 @@ pub(super) async fn measure(bench: &Bench<'_>, contest: &Contest) -> Result<Valu
 
 /// What turns say that are in order.
 fn gaps(turns: &[Turn]) -> Values {
-    // The first ones find everybody asking at once.
-    let turns = &turns[turns.len() / 10..];
     // Who takes what it has just released hands nothing over.
     let handed = turns.windows(2).filter(|pair| pair[0].who != pair[1].who);
     let mut gaps: Vec<u64> = handed.map(|pair| pair[1].got.saturating_sub(pair[0].released)).collect();
     let overtakes = |n: &usize| turns[n + 1..].iter().any(|later| later.asked + EARLIER < turns[*n].asked);
     let overtaking = (0..turns.len()).filter(overtakes).count();
     let overlapping = turns.windows(2).filter(|pair| pair[1].got < pair[0].released).count();
-    values([
-        ("p50 µs", micros(percentile(&mut gaps, 0.5))),
-        ("p99 µs", micros(percentile(&mut gaps, 0.99))),
+    let mut values = values([
         ("turns", turns.len() as f64),
         ("overtaking %", overtaking as f64 * 100.0 / turns.len().max(1) as f64),
         ("two at once", overlapping as f64),
-    ])
+    ]);
+    if !gaps.is_empty() {
+        values.insert("p50 µs".into(), micros(percentile(&mut gaps, 0.5)));
+        values.insert("p99 µs".into(), micros(percentile(&mut gaps, 0.99)));
+    }
+    values
 }
 
 /// The other process's half of a contest.
@@ -68,7 +70,7 @@ pub(crate) struct Half {
 fn half(bench: &Bench<'_>, key: &str, size: usize) -> Contest {
     let turns = bench.scale.turns / 2;
     let (key, limit) = (key.to_owned(), bench.scale.limit);
-    Contest { key, contenders: size / 2, clients: 1, turns, hold: HOLD, limit }
+    Contest { key, contenders: size / 2, clients: 1, turns, hold: HOLD, limit, aside: true }
 }
 
 pub(super) async fn in_processes(bench: &Bench<'_>, size: usize) -> Result<Values, Failure> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::param::page_size;
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of this process, user and system.
@@ -47,15 +47,15 @@ impl Server {
         processes().filter(child)
     }
 
-    /// CPU time so far, also of processes that have ended.
+    /// CPU time so far, of processes and threads that are still there.
     pub(super) fn cpu(&self) -> Duration {
-        let ticks = |process: u32, fields: std::ops::Range<usize>| -> u64 {
-            let stat = stat(process).unwrap_or_default();
-            stat.get(fields).unwrap_or_default().iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+        let threads =
+            |process: u32| fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let nanoseconds = |thread: fs::DirEntry| -> Option<u64> {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
         };
-        let own: u64 = self.tree().map(|process| ticks(process, 11..13)).sum();
-        let ticks = own + ticks(self.0, 13..15);
-        Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
+        Duration::from_nanos(self.tree().flat_map(threads).filter_map(nanoseconds).sum())
     }
 
     /// Memory in bytes; of what processes share, each has its part.

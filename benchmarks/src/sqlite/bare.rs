@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use tokio::task::spawn_blocking;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 use crate::rival::{Client, Contender, Failure, Held, Kind, Rival, TTL, Untold};
 
@@ -31,7 +31,7 @@ impl Rival for Bare {
     }
 
     fn waits(&self) -> &'static str {
-        "looks each ms; steps back for 2 ms after a turn"
+        "looks each ms"
     }
 
     async fn client(&self, _: usize) -> Result<Arc<dyn Client>, Failure> {
@@ -133,7 +133,5 @@ impl Contender for Polling {
 
     async fn give(&mut self) {
         self.rows.give(&self.key);
-        // Nothing else lets the others look first.
-        sleep(2 * POLL).await;
     }
 }
