@@ -1,5 +1,6 @@
 //! Contenders take turns with one lock, until there have been enough.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,9 +13,6 @@ use super::Bench;
 use super::meter::{Meter, Used};
 use super::stats::now;
 use crate::rival::{Client, Contender, Failure};
-
-/// The longest that it may take until everybody has had the first turn.
-const WARM: Duration = Duration::from_secs(10);
 
 pub(super) struct Contest {
     pub(super) key: String,
@@ -39,84 +37,85 @@ pub(super) struct Turn {
     pub(super) who: u64,
 }
 
-/// Contenders who have had a turn each, so that whatever has to be made is there.
+/// Contenders, connected.
 pub(super) struct Ready {
     contenders: Vec<Box<dyn Contender>>,
     clients: Vec<Arc<dyn Client>>,
 }
 
+/// What there was once everybody had had a turn, and so whatever has to be made is there and everybody waits.
+pub(super) struct Run {
+    /// By when they began.
+    pub(super) turns: Vec<Turn>,
+    /// From when to when it was watched.
+    pub(super) watched: RangeInclusive<u64>,
+    /// How many turns there were meanwhile, and what they took.
+    pub(super) counted: usize,
+    pub(super) used: Used,
+    clients: Vec<Arc<dyn Client>>,
+}
+
+impl Run {
+    /// The turns that began while it was watched.
+    pub(super) fn seen(&self) -> Vec<Turn> {
+        self.turns.iter().filter(|turn| self.watched.contains(&turn.got)).copied().collect()
+    }
+
+    pub(super) async fn close(&self) {
+        for client in &self.clients {
+            client.close().await;
+        }
+    }
+}
+
 impl Contest {
     /// Contenders of this process.
     pub(super) async fn ready(&self, bench: &Bench<'_>) -> Result<Ready, Failure> {
-        let clients = self.clients.min(self.contenders);
-        let (mut all, mut contenders) = (Vec::new(), Vec::new());
-        for n in 0..clients {
-            let users = self.contenders / clients + usize::from(n < self.contenders % clients);
+        let count = self.clients.min(self.contenders);
+        let (mut clients, mut contenders) = (Vec::new(), Vec::new());
+        for n in 0..count {
+            let users = self.contenders / count + usize::from(n < self.contenders % count);
             let client = bench.rival.client(users).await?;
             contenders.extend(join_all((0..users).map(|_| client.contender(&self.key))).await);
-            all.push(client);
+            clients.push(client);
         }
-        let first = contenders.into_iter().map(|mut contender| {
-            tokio::spawn(async move {
-                contender.take().await;
-                contender.give().await;
-                contender
-            })
-        });
-        let first = join_all(first.collect::<Vec<_>>());
-        let first =
-            timeout(WARM, first).await.map_err(|_| format!("not everybody had a turn in {WARM:?}"))?;
-        Ok(Ready { contenders: first.into_iter().collect::<Result<_, _>>()?, clients: all })
+        Ok(Ready { contenders, clients })
     }
 
-    /// The turns of this process's contenders, and what they took.
+    /// Lets them take turns, for a while until everybody has had one, and then for as many as are wanted.
     pub(super) async fn run(&self, bench: &Bench<'_>, ready: Ready) -> Result<Run, Failure> {
         let (stop, stopped) = watch::channel(false);
-        // At first everybody asks at once, which takes as long as some turns do.
-        let warm = self.turns / 10 + self.contenders / 8;
         let process = u64::from(std::process::id()) << 32;
-        let shared = Arc::new(Shared::new(self, warm));
+        let shared = Arc::new(Shared::new(self));
         let start =
             |(contender, n)| tokio::spawn(shared.clone().take_turns(contender, process + n, stopped.clone()));
         let tasks: Vec<_> = ready.contenders.into_iter().zip(0..).map(start).collect();
-        let _ = timeout(self.limit / 3, shared.warm.notified()).await;
-        let first = shared.taken();
-        let before = Meter::read(bench).await;
+        // Who polls may not be let in for long.
+        let _ = timeout(self.limit, shared.warm.notified()).await;
+        let (before, first, from) = (Meter::read(bench).await, shared.taken(), now());
+        shared.suffice.store(first + self.turns, Ordering::Relaxed);
         let _ = timeout(self.limit, shared.enough.notified()).await;
         // Before those who still wait give up, which costs something, too.
+        let (until, counted) = (now(), shared.taken() - first);
         let used = Meter::read(bench).await.since(&before);
-        let counted = shared.taken() - first;
         stop.send_replace(true);
         let mut turns = Vec::new();
         for task in tasks {
             turns.extend(task.await?);
         }
         turns.sort_unstable();
-        let warm = warm.min(turns.len() / 3);
-        let turns = turns.into_iter().skip(warm).take(self.turns).collect();
-        for client in ready.clients {
-            client.close().await;
-        }
-        Ok(Run { turns, counted, used })
+        Ok(Run { turns, watched: from..=until, counted, used, clients: ready.clients })
     }
-}
-
-pub(super) struct Run {
-    /// By when they began; without the first ones.
-    pub(super) turns: Vec<Turn>,
-    /// How many turns there were while it was read what they took.
-    pub(super) counted: usize,
-    pub(super) used: Used,
 }
 
 /// What contenders share.
 struct Shared {
     hold: Duration,
-    /// After so many turns everybody waits who is to wait.
-    warms: usize,
+    /// How many have not had a turn.
+    cold: AtomicUsize,
     warm: Notify,
     /// So many turns are enough.
-    suffice: usize,
+    suffice: AtomicUsize,
     enough: Notify,
     taken: AtomicUsize,
     /// How many turns have begun, where whoever had one waits for the next to begin before it asks again.
@@ -126,12 +125,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(contest: &Contest, warms: usize) -> Self {
+    fn new(contest: &Contest) -> Self {
         Self {
             hold: contest.hold,
-            warms,
+            cold: AtomicUsize::new(contest.contenders),
             warm: Notify::new(),
-            suffice: warms + contest.turns,
+            suffice: AtomicUsize::new(usize::MAX),
             enough: Notify::new(),
             taken: AtomicUsize::new(0),
             begun: contest.aside.then(|| watch::channel(0).0),
@@ -167,18 +166,24 @@ impl Shared {
             let released = now();
             contender.give().await;
             taken.push(Turn { got, released, asked, who });
-            let turns = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
-            if turns == self.warms {
-                self.warm.notify_one();
-            }
-            if turns == self.suffice {
-                self.enough.notify_one();
-            }
+            let turns = self.turn_ends(taken.len() == 1);
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => return taken,
                 () = self.step_aside(turns) => {}
             }
         }
+    }
+
+    /// Counts it, and answers how many there were.
+    fn turn_ends(&self, first: bool) -> usize {
+        let turns = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        if first && self.cold.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.warm.notify_one();
+        }
+        if turns >= self.suffice.load(Ordering::Relaxed) {
+            self.enough.notify_one();
+        }
+        turns
     }
 
     /// Lets others go first. Without it a lock that is polled for stays with whoever has it.

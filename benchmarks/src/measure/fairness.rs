@@ -14,7 +14,9 @@ pub(super) async fn fairness(bench: &Bench<'_>, contenders: usize) -> Result<Val
         Contest { key, contenders, clients: contenders, turns, hold: Duration::ZERO, limit, aside: false };
     bench.rival.make(&contest.key).await?;
     let ready = contest.ready(bench).await?;
-    let taken = contest.run(bench, ready).await?.turns;
+    let run = contest.run(bench, ready).await?;
+    run.close().await;
+    let taken = run.seen();
     let mut each = HashMap::new();
     taken.iter().for_each(|turn| *each.entry(turn.who).or_insert(0) += 1);
     let most = each.values().max().copied().unwrap_or(0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin};
 
-use super::contest::{Contest, Run, Turn};
+use super::contest::{Contest, Turn};
 use super::stats::{micros, percentile};
 use super::{Bench, Values, fresh, values};
 use crate::job::Job;
@@ -33,8 +33,9 @@ pub(super) async fn measure(bench: &Bench<'_>, contest: &Contest) -> Result<Valu
     bench.rival.make(&contest.key).await?;
     let ready = contest.ready(bench).await?;
     let run = contest.run(bench, ready).await?;
-    let mut values = gaps(&run.turns);
+    let mut values = gaps(&run.seen());
     run.used.each(run.counted, &mut values);
+    run.close().await;
     Ok(values)
 }
 
@@ -85,17 +86,23 @@ pub(super) async fn in_processes(bench: &Bench<'_>, size: usize) -> Result<Value
     let ready = contest.ready(bench).await?;
     let mut start = child.stdin.take().ok_or("a piped input")?;
     start.write_all(b"start\n").await?;
-    let Run { mut turns, .. } = contest.run(bench, ready).await?;
+    let mut run = contest.run(bench, ready).await?;
     while let Some(line) = lines.next_line().await? {
         let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [got, released, asked, who] = numbers[..] else { return Err("four numbers a line".into()) };
-        turns.push(Turn { got, released, asked, who });
+        match numbers[..] {
+            [from, until] => {
+                let (here, end) = run.watched.into_inner();
+                run.watched = here.max(from)..=end.min(until);
+            }
+            [got, released, asked, who] => run.turns.push(Turn { got, released, asked, who }),
+            _ => return Err("two or four numbers a line".into()),
+        }
     }
     if !child.wait().await?.success() {
         return Err("the other process failed".into());
     }
-    turns.sort_unstable();
-    Ok(gaps(&turns))
+    run.turns.sort_unstable();
+    Ok(gaps(&run.seen()))
 }
 
 /// Contends for the process that started this one.
@@ -104,7 +111,9 @@ pub(crate) async fn contend(bench: &Bench<'_>, there: &Half) -> Result<(), Failu
     let ready = contest.ready(bench).await?;
     println!("ready");
     BufReader::new(stdin()).read_line(&mut String::new()).await?;
-    for Turn { got, released, asked, who } in contest.run(bench, ready).await?.turns {
+    let run = contest.run(bench, ready).await?;
+    println!("{} {}", run.watched.start(), run.watched.end());
+    for Turn { got, released, asked, who } in run.turns {
         println!("{got} {released} {asked} {who}");
     }
     Ok(())
