@@ -1,18 +1,23 @@
 //! Contenders take turns with one lock, until there have been enough.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::Bench;
 use super::meter::{Meter, Used};
+use super::process::Server;
 use super::stats::now;
 use crate::rival::{Client, Contender, Failure};
+
+/// The longest that those are waited for who still wait when it is over.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Contest {
     pub(super) key: String,
@@ -84,25 +89,26 @@ impl Contest {
 
     /// Lets them take turns, for a while until everybody has had one, and then for as many as are wanted.
     pub(super) async fn run(&self, bench: &Bench<'_>, ready: Ready) -> Result<Run, Failure> {
-        let (stop, stopped) = watch::channel(false);
         let process = u64::from(std::process::id()) << 32;
         let shared = Arc::new(Shared::new(self));
-        let start =
-            |(contender, n)| tokio::spawn(shared.clone().take_turns(contender, process + n, stopped.clone()));
-        let tasks: Vec<_> = ready.contenders.into_iter().zip(0..).map(start).collect();
+        let start = |(contender, n)| shared.clone().take_turns(contender, process + n);
+        let mut tasks: JoinSet<_> = ready.contenders.into_iter().zip(0..).map(start).collect();
         // Who polls may not be let in for long.
         let _ = timeout(self.limit, shared.warm.notified()).await;
-        let (before, first, from) = (Meter::read(bench).await, shared.taken(), now());
+        let server = Server::at(bench.store.url());
+        let (before, first, from) = (Meter::read(bench, server.as_ref()).await, shared.taken(), now());
         shared.suffice.store(first + self.turns, Ordering::Relaxed);
         let _ = timeout(self.limit, shared.enough.notified()).await;
-        // Before those who still wait give up, which costs something, too.
-        let (until, counted) = (now(), shared.taken() - first);
-        let used = Meter::read(bench).await.since(&before);
-        stop.send_replace(true);
-        let mut turns = Vec::new();
-        for task in tasks {
-            turns.extend(task.await?);
-        }
+        let used = Meter::read(bench, server.as_ref()).await.since(&before);
+        let (counted, until) = (shared.taken() - first, now());
+        shared.over.send_replace(true);
+        // Who waits has its turn: etcd's Lock RPC, for one, serves nobody any more after hundreds gave up at once.
+        let all = async {
+            while tasks.join_next().await.transpose()?.is_some() {}
+            Ok(())
+        };
+        timeout(PATIENCE, all).await.unwrap_or(Ok::<_, JoinError>(()))?;
+        let mut turns = std::mem::take(&mut *shared.turns.lock().unwrap_or_else(PoisonError::into_inner));
         turns.sort_unstable();
         Ok(Run { turns, watched: from..=until, counted, used, clients: ready.clients })
     }
@@ -117,7 +123,9 @@ struct Shared {
     /// So many turns are enough.
     suffice: AtomicUsize,
     enough: Notify,
+    over: watch::Sender<bool>,
     taken: AtomicUsize,
+    turns: Mutex<Vec<Turn>>,
     /// How many turns have begun, where whoever had one waits for the next to begin before it asks again.
     begun: Option<watch::Sender<usize>>,
     /// Whether there is nobody else here who could have it.
@@ -132,7 +140,9 @@ impl Shared {
             warm: Notify::new(),
             suffice: AtomicUsize::new(usize::MAX),
             enough: Notify::new(),
+            over: watch::channel(false).0,
             taken: AtomicUsize::new(0),
+            turns: Mutex::default(),
             begun: contest.aside.then(|| watch::channel(0).0),
             alone: contest.contenders == 1,
         }
@@ -142,40 +152,33 @@ impl Shared {
         self.taken.load(Ordering::Relaxed)
     }
 
-    async fn take_turns(
-        self: Arc<Self>,
-        mut contender: Box<dyn Contender>,
-        who: u64,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Vec<Turn> {
-        let mut taken = Vec::new();
-        loop {
+    async fn take_turns(self: Arc<Self>, mut contender: Box<dyn Contender>, who: u64) {
+        let mut over = self.over.subscribe();
+        let mut first = true;
+        while !*over.borrow() {
             let asked = now();
-            tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stopped| *stopped) => return taken,
-                () = contender.take() => {}
-            }
+            contender.take().await;
             let got = now();
             if let Some(begun) = &self.begun {
                 begun.send_modify(|turns| *turns += 1);
             }
-            if !self.hold.is_zero() {
+            if !self.hold.is_zero() && !*over.borrow() {
                 sleep(self.hold).await;
             }
             let released = now();
             contender.give().await;
-            taken.push(Turn { got, released, asked, who });
-            let turns = self.turn_ends(taken.len() == 1);
+            let turns = self.turn_ends(Turn { got, released, asked, who }, first);
+            first = false;
             tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return taken,
+                _ = over.wait_for(|over| *over) => return,
                 () = self.step_aside(turns) => {}
             }
         }
     }
 
     /// Counts it, and answers how many there were.
-    fn turn_ends(&self, first: bool) -> usize {
+    fn turn_ends(&self, turn: Turn, first: bool) -> usize {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).push(turn);
         let turns = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if first && self.cold.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.warm.notify_one();

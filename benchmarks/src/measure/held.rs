@@ -40,9 +40,9 @@ pub(super) async fn held(bench: &Bench<'_>, locks: usize) -> Result<Values, Fail
     if let Some((after, before)) = memory().zip(stored) {
         cost.insert("server bytes each".into(), each(after.saturating_sub(before)));
     }
-    let (before, start) = (Meter::read(bench).await, Instant::now());
+    let (before, start) = (Meter::read(bench, server.as_ref()).await, Instant::now());
     tokio::time::sleep(bench.scale.watched).await;
-    let used = Meter::read(bench).await.since(&before);
+    let used = Meter::read(bench, server.as_ref()).await.since(&before);
     used.a_second(start.elapsed().as_secs_f64(), &mut cost);
     cost.insert("connections".into(), open().saturating_sub(opened) as f64);
     let told: Vec<_> = guards.iter().filter_map(|guard| guard.is_held()).collect();

@@ -19,9 +19,9 @@ pub(super) struct Used {
 }
 
 impl Meter {
-    pub(super) async fn read(bench: &Bench<'_>) -> Self {
+    pub(super) async fn read(bench: &Bench<'_>, server: Option<&Server>) -> Self {
         let requests = bench.store.requests(bench.rival).await;
-        Self { requests, client: cpu(), server: Server::at(bench.store.url()).map(|server| server.cpu()) }
+        Self { requests, client: cpu(), server: server.map(Server::cpu) }
     }
 
     pub(super) fn since(&self, before: &Self) -> Used {
