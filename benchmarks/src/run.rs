@@ -46,7 +46,8 @@ fn plan<'a>(
     rivals: &'a [Box<dyn Rival>],
 ) -> Vec<(usize, Measure, usize, &'a dyn Rival)> {
     let wanted = |measure: &&Measure| arguments.wants(**measure) && store.measures(**measure);
-    let compared: Vec<_> = rivals.iter().filter(|rival| arguments.compares(rival.name())).collect();
+    let all = rivals.iter().map(|rival| &**rival);
+    let compared: Vec<&dyn Rival> = all.filter(|rival| arguments.compares(rival.name())).collect();
     let mut plan = Vec::new();
     for round in 0..arguments.rounds {
         for measure in Measure::value_variants().iter().filter(wanted) {
@@ -55,9 +56,9 @@ fn plan<'a>(
             }
             for size in measure.sizes(arguments.quick) {
                 // What somebody cannot do need not be said in every round.
-                let able = |rival: &&Box<dyn Rival>| round == 0 || rival.unable(*measure, *size).is_none();
+                let able = |rival: &&dyn Rival| round == 0 || rival.unable(*measure, *size).is_none();
                 let each = compared.iter().copied().filter(able);
-                plan.extend(each.map(|rival| (round, *measure, *size, &**rival)));
+                plan.extend(each.map(|rival| (round, *measure, *size, rival)));
             }
         }
     }

@@ -107,7 +107,13 @@ fn bar_chart(area: &Area<'_>, title: &str, figures: &[(RGBColor, f64)]) -> Resul
         .x_label_area_size(12)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..figures.len().max(1) as f64, 0.0..most * 1.15)?;
-    chart.configure_mesh().disable_x_mesh().x_labels(0).y_label_formatter(&|figure| short(*figure)).draw()?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_labels(0)
+        .y_label_formatter(&|figure| short(*figure))
+        .draw()?;
     for (n, (colour, figure)) in figures.iter().enumerate() {
         let (left, right) = (n as f64 + 0.15, n as f64 + 0.85);
         chart.draw_series([Rectangle::new([(left, 0.0), (right, *figure)], colour.filled())])?;
@@ -139,7 +145,7 @@ fn line_chart(
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d((left..right * 1.2).log_scale(), (low / 1.5..high * 1.5).log_scale())?;
+        .build_cartesian_2d((left / 1.2..right * 1.2).log_scale(), (low / 1.5..high * 1.5).log_scale())?;
     let label = |figure: &f64| short(*figure);
     chart
         .configure_mesh()
@@ -162,13 +168,16 @@ fn line_chart(
 
 /// A figure in few letters.
 fn short(figure: f64) -> String {
-    match figure {
-        1e6.. => format!("{:.1} M", figure / 1e6),
-        1e4.. => format!("{:.0} k", figure / 1e3),
-        1e3.. => format!("{:.1} k", figure / 1e3),
-        100.0.. => format!("{figure:.0}"),
-        _ if figure.fract() == 0.0 => format!("{figure:.0}"),
-        10.0.. => format!("{figure:.1}"),
-        _ => format!("{figure:.2}"),
-    }
+    let (figure, unit) = match figure {
+        1e6.. => (figure / 1e6, " M"),
+        1e3.. => (figure / 1e3, " k"),
+        _ => (figure, ""),
+    };
+    let digits = match figure {
+        100.0.. => 0,
+        _ if figure.fract() == 0.0 => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{figure:.digits$}{unit}")
 }

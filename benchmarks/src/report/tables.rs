@@ -81,7 +81,7 @@ pub(crate) fn document(results: &Results) -> String {
     if let Some(run) = results.runs.first() {
         let _ = writeln!(text, "- {}", run.date);
         let _ = writeln!(text, "- {}", run.machine.describe());
-        let _ = writeln!(text, "- {} rounds, medians; what is held: one round", run.rounds);
+        let _ = writeln!(text, "- medians; rounds: {}, and one of what is held", run.rounds);
         if run.quick {
             text += "- **A quick run, to see that it works: its figures say little.**\n";
         }
@@ -123,6 +123,7 @@ fn short(results: &Results) -> String {
             let verdict = peer.map_or(String::new(), |(figure, who)| {
                 let ahead = asked.ahead(ours, figure);
                 match ahead {
+                    f64::INFINITY => format!("ahead of {who}"),
                     _ if ours == figure => format!("as {who}"),
                     1.0.. => format!("{}× ahead of {who}", number(ahead)),
                     _ => format!("**{}× behind {who}**", number(1.0 / ahead)),
