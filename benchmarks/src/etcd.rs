@@ -45,9 +45,9 @@ impl Store for Etcd {
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {
         let url = self.url.clone();
-        let connect = move || -> futures::future::BoxFuture<'static, _> {
+        let connect = move || {
             let url = url.clone();
-            Box::pin(async move { lock_etcd::Etcd::connect(&url).await })
+            async move { lock_etcd::Etcd::connect(&url).await }
         };
         vec![
             Box::new(Ours::new("lock-etcd", "a watch on the claim just ahead", &[], connect)),

@@ -18,12 +18,15 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    pub(crate) fn new<B: Backend>(
+    pub(crate) fn new<B: Backend, F>(
         name: &'static str,
         waits: &'static str,
         commands: &'static [&'static str],
-        connect: impl Fn() -> BoxFuture<'static, lock_core::Result<B>> + Send + Sync + 'static,
-    ) -> Self {
+        connect: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = lock_core::Result<B>> + Send + 'static,
+    {
         let connect = move || -> BoxFuture<'static, _> {
             let connecting = connect();
             Box::pin(async move { Ok(Arc::new(connecting.await?) as Arc<dyn Backend>) })

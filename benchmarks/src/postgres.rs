@@ -47,9 +47,9 @@ impl Store for Postgres {
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {
         let url = self.url.clone();
-        let connect = move || -> futures::future::BoxFuture<'static, _> {
+        let connect = move || {
             let url = url.clone();
-            Box::pin(async move { lock_postgres::Postgres::connect(&url).await })
+            async move { lock_postgres::Postgres::connect(&url).await }
         };
         let url = || self.url.clone();
         vec![

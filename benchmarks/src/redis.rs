@@ -51,9 +51,9 @@ impl Store for Redis {
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {
         let url = self.url.clone();
-        let connect = move || -> futures::future::BoxFuture<'static, _> {
+        let connect = move || {
             let url = url.clone();
-            Box::pin(async move { lock_redis::Redis::connect(&url).await })
+            async move { lock_redis::Redis::connect(&url).await }
         };
         let url = || self.url.clone();
         vec![

@@ -48,9 +48,9 @@ impl Store for Sqlite {
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {
         let (path, full_sync) = (self.path.clone(), self.full_sync);
-        let connect = move || -> futures::future::BoxFuture<'static, _> {
+        let connect = move || {
             let path = path.clone();
-            Box::pin(async move { Options::default().full_sync(full_sync).open(&path).await })
+            async move { Options::default().full_sync(full_sync).open(&path).await }
         };
         vec![
             Box::new(Ours::new("lock-sqlite", "told, by a pipe between processes", &[], connect)),
