@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Etcd {
     url: String,
     /// One that was started for this run.
-    _server: Option<Server>,
+    server: Option<Server>,
 }
 
 impl Etcd {
@@ -29,7 +29,7 @@ impl Etcd {
     pub(crate) fn new(url: &str) -> Self {
         let server = (url == "etcd:").then(|| Server::with(Software::Etcd, &[]));
         let url = server.as_ref().map_or(url, |server| server.url()).to_owned();
-        Self { url, _server: server }
+        Self { url, server }
     }
 }
 
@@ -41,6 +41,10 @@ impl Store for Etcd {
 
     fn url(&self) -> &str {
         &self.url
+    }
+
+    fn fresh(&self) -> Option<&'static str> {
+        self.server.as_ref().map(|_| "etcd:")
     }
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {

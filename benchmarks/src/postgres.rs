@@ -33,6 +33,15 @@ impl Postgres {
         let url = server.as_ref().map_or(url, |server| server.url()).to_owned();
         Self { url, server }
     }
+
+    /// A server that was started here counts statements from now on.
+    async fn connect(&self) -> Result<PgConnection, Failure> {
+        let mut connection = connect(&self.url).await;
+        if self.server.is_some() {
+            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
+        }
+        Ok(connection)
+    }
 }
 
 #[async_trait]
@@ -43,6 +52,10 @@ impl Store for Postgres {
 
     fn url(&self) -> &str {
         &self.url
+    }
+
+    fn fresh(&self) -> Option<&'static str> {
+        self.server.as_ref().map(|_| "postgres:")
     }
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {
@@ -62,10 +75,7 @@ impl Store for Postgres {
     }
 
     async fn version(&self) -> Result<String, Failure> {
-        let mut connection = connect(&self.url).await;
-        if self.server.is_some() {
-            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
-        }
+        let mut connection = self.connect().await?;
         let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
         Ok(format!("PostgreSQL {version}"))
     }
@@ -79,7 +89,7 @@ impl Store for Postgres {
         let calls = "SELECT sum(calls)::bigint FROM pg_stat_statements
             WHERE toplevel AND query NOT LIKE '%pg_stat_statements%'
                 AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        let mut connection = connect(&self.url).await;
+        let mut connection = self.connect().await.ok()?;
         sqlx::query_scalar(calls).fetch_one(&mut connection).await.ok().map(i64::cast_unsigned)
     }
 

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Redis {
     url: String,
     /// One that was started for this run.
-    _server: Option<Server>,
+    server: Option<Server>,
 }
 
 impl Redis {
@@ -30,7 +30,7 @@ impl Redis {
     pub(crate) fn new(url: &str) -> Self {
         let server = (url == "redis:").then(|| Server::with(Software::Redis, &[]));
         let url = server.as_ref().map_or(url, |server| server.url()).to_owned();
-        Self { url, _server: server }
+        Self { url, server }
     }
 
     async fn info(&self, section: &str) -> Result<String, Failure> {
@@ -47,6 +47,10 @@ impl Store for Redis {
 
     fn url(&self) -> &str {
         &self.url
+    }
+
+    fn fresh(&self) -> Option<&'static str> {
+        self.server.as_ref().map(|_| "redis:")
     }
 
     fn rivals(&self) -> Vec<Box<dyn Rival>> {

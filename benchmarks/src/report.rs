@@ -108,7 +108,7 @@ impl Asked<'_> {
     }
 
     fn more_is_better(&self) -> bool {
-        self.name.ends_with("/s") && self.name != "requests/s" || self.name == "fewest"
+        self.name.ends_with("/s") && self.name != "requests/s" || self.name == "fewest %"
     }
 
     /// How many times better one figure is than another.

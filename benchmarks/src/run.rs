@@ -24,7 +24,9 @@ pub(crate) async fn run(arguments: &Arguments, stores: &[Box<dyn Store>]) -> Res
         for (n, (round, measure, size, rival)) in plan.iter().enumerate() {
             let (store_name, rival_name) = (store.name().to_owned(), rival.name().to_owned());
             let cell = Cell { store: store_name, measure: *measure, size: *size, rival: rival_name };
-            let outcome = cell.measure(store.url(), *rival, quick).await;
+            // What was freed before is used again, and would not show in the server's memory.
+            let fresh = store.fresh().filter(|_| *measure == Measure::Held);
+            let outcome = cell.measure(fresh.unwrap_or(store.url()), *rival, quick).await;
             let what = format!("{} {size}, {}", name(*measure), rival.name());
             let progress = format!("{} {}/{} round {}", store.name(), n + 1, plan.len(), round + 1);
             eprintln!("{progress}: {what}: {}", brief(&outcome));

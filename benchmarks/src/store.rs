@@ -18,6 +18,11 @@ pub(crate) trait Store: Send + Sync {
     /// Where another process finds it.
     fn url(&self) -> &str;
 
+    /// Where a process finds one of its own, if that is what is measured: one that has never held anything.
+    fn fresh(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Who is compared on it: this project first.
     fn rivals(&self) -> Vec<Box<dyn Rival>>;
 

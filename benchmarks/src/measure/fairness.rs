@@ -23,9 +23,10 @@ pub(super) async fn fairness(bench: &Bench<'_>, contenders: usize) -> Result<Val
     // Who had none is not there.
     let fewest = if each.len() < contenders { 0 } else { each.values().min().copied().unwrap_or(0) };
     let time = taken.last().zip(taken.first()).map_or(0, |(last, first)| last.got - first.got);
+    let of_even_share = |turns: u32| f64::from(turns) * 100.0 * contenders as f64 / taken.len().max(1) as f64;
     Ok(values([
-        ("most", f64::from(most)),
-        ("fewest", f64::from(fewest)),
+        ("most %", of_even_share(most)),
+        ("fewest %", of_even_share(fewest)),
         ("turns/s", taken.len() as f64 * 1e9 / time.max(1) as f64),
     ]))
 }

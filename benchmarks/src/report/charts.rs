@@ -145,7 +145,7 @@ fn line_chart(
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d((left / 1.2..right * 1.2).log_scale(), (low / 1.5..high * 1.5).log_scale())?;
+        .build_cartesian_2d((left / 1.2..right * 1.2).log_scale(), decades(low, high).log_scale())?;
     let label = |figure: &f64| short(*figure);
     chart
         .configure_mesh()
@@ -164,6 +164,11 @@ fn line_chart(
         chart.draw_series(line.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
     }
     Ok(())
+}
+
+/// Whole powers of ten, which have labels.
+fn decades(low: f64, high: f64) -> std::ops::Range<f64> {
+    10_f64.powf(low.log10().floor())..10_f64.powf((high * 1.05).log10().ceil())
 }
 
 /// A figure in few letters.

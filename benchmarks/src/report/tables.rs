@@ -20,7 +20,7 @@ const SHORT: [(Measure, usize, &str, &str); 16] = [
     (Measure::TwoProcesses, 16, "p50 µs", "hand-over, two processes"),
     (Measure::Handover, 2, "requests each", "a turn of 2 contenders"),
     (Measure::Handover, 256, "requests each", "a turn of 256 contenders"),
-    (Measure::Fairness, 16, "fewest", "fairness, 16 contenders"),
+    (Measure::Fairness, 16, "fewest %", "fairness, 16 contenders: of an even share"),
     (Measure::Held, 2_000, "requests/s", "2,000 locks held"),
     (Measure::Held, 10_000, "requests/s", "10,000 locks held"),
     (Measure::Held, 10_000, "client % of a core", "10,000 locks held"),
@@ -37,9 +37,11 @@ fn columns(measure: Measure) -> (&'static str, &'static str, &'static [&'static 
         Measure::Handover => ("Hand-over between independent clients (16 at most)", "contenders", TURNS),
         Measure::OneClient => ("Hand-over in one client", "contenders", TURNS),
         Measure::TwoProcesses => ("Hand-over, half of them in another process", "contenders", &TURNS[..3]),
-        Measure::Fairness => {
-            ("Turns of each, with a lock held for no time", "contenders", &["fewest", "most", "turns/s"])
-        }
+        Measure::Fairness => (
+            "Turns of each, of an even share, with a lock held for no time",
+            "contenders",
+            &["fewest %", "most %", "turns/s"],
+        ),
         Measure::Keys => ("While many other locks are held", "held", &["pair p50 µs", "hand-over p50 µs"]),
         Measure::Waiters => ("While many wait for the lock", "waiters", TURNS),
         Measure::Held => (
