@@ -1,96 +1,46 @@
-//! etcd, and its bare driver: put-if-absent and delete on a standing lease; who waits does so in a queue of names, until a
-//! watch tells that the name just ahead is gone.
+//! The bare driver: put-if-absent and delete on a standing lease; who waits does so in a queue of names, until a watch tells
+//! that the name just ahead is gone.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance_tests::{Server, Software, etcd_metric};
 use etcd_client::{
-    Client, Compare, CompareOp, EventType, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse, WatchOptions,
+    Client as Driver, Compare, CompareOp, EventType, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse,
+    WatchOptions,
 };
-use lock_core::{Backend, Result};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::store::{Bare, Contender, Store};
+use super::{PATIENCE, connect, lease};
+use crate::rival::{Client, Contender, Failure, Held, Kind, Rival, Untold};
 
-/// How long the bare driver waits for an answer, as the library does.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Longer than any measurement takes.
-const LEASE: i64 = 3600;
-
-pub(crate) struct Etcd {
-    url: String,
-    /// One that was started for this run.
-    _server: Option<Server>,
-}
-
-impl Etcd {
-    /// A server by address, or the suite's where there is none.
-    pub(crate) fn new(url: &str) -> Self {
-        if url != "etcd:" {
-            return Self { url: url.to_owned(), _server: None };
-        }
-        let server = Server::of(Software::Etcd);
-        Self { url: server.url().to_owned(), _server: Some(server) }
-    }
-
-    async fn metric(&self, name: &str) -> u64 {
-        etcd_metric(&self.url, name).await.expect("the server tells of itself")
-    }
-}
+pub(crate) struct Bare(pub(crate) String);
 
 #[async_trait]
-impl Store for Etcd {
-    fn name(&self) -> &str {
-        "etcd"
+impl Rival for Bare {
+    fn name(&self) -> &'static str {
+        "etcd-client"
     }
 
-    async fn client(&self) -> Result<Arc<dyn Backend>> {
-        Ok(Arc::new(lock_etcd::Etcd::connect(&self.url).await?))
+    fn kind(&self) -> Kind {
+        Kind::Bare
     }
 
-    async fn bare(&self) -> Option<Arc<dyn Bare>> {
-        let client =
-            Client::connect([self.url.replacen("etcd", "http", 1)], None).await.expect("the server is there");
-        let lease = client.lease_client().grant(LEASE, None).await.expect("a lease").id();
-        Some(Arc::new(OneWatch { client, lease, bells: Arc::default() }))
+    fn waits(&self) -> &'static str {
+        "a queue on one watch"
     }
 
-    fn url(&self) -> Option<&str> {
-        Some(&self.url)
-    }
-
-    async fn requests(&self) -> Option<u64> {
-        Some(self.metric("etcd_server_proposals_committed_total").await)
-    }
-
-    fn request(&self) -> &str {
-        "raft proposals"
-    }
-
-    async fn streams(&self) -> Option<u64> {
-        let mut open = 0;
-        for (method, service) in [("Watch", "Watch"), ("LeaseKeepAlive", "Lease")] {
-            let labels = format!(
-                r#"grpc_method="{method}",grpc_service="etcdserverpb.{service}",grpc_type="bidi_stream""#
-            );
-            open += self.metric(&format!("grpc_server_started_total{{{labels}}}")).await;
-            for code in ["OK", "Canceled", "Unavailable", "Unknown"] {
-                let ended = format!(r#"grpc_server_handled_total{{grpc_code="{code}",{labels}}}"#);
-                open -= self.metric(&ended).await;
-            }
-        }
-        Some(open)
+    async fn client(&self, _: usize) -> Result<Arc<dyn Client>, Failure> {
+        let client = connect(&self.0).await?;
+        let lease = lease(&client).await?;
+        Ok(Arc::new(OneWatch { client, lease, bells: Arc::default() }))
     }
 }
 
 /// One connection for everybody, and one watch on a queue, which tells each when the name ahead of its own is gone.
 struct OneWatch {
-    client: Client,
+    client: Driver,
     lease: i64,
     bells: Arc<Mutex<HashMap<String, Arc<Bells>>>>,
 }
@@ -132,22 +82,27 @@ fn put(name: &str, lease: i64, more: Option<TxnOp>) -> Txn {
     Txn::new().when([absent]).and_then([put].into_iter().chain(more).collect::<Vec<_>>())
 }
 
-#[async_trait]
-impl Bare for OneWatch {
-    async fn pair(&self, key: &str) {
-        let mut kv = self.client.kv_client();
-        let took = timeout(PATIENCE, kv.txn(put(key, self.lease, None))).await.expect("in time");
+impl OneWatch {
+    async fn take(&self, key: &str) {
+        let put = put(key, self.lease, None);
+        let took = timeout(PATIENCE, self.client.kv_client().txn(put)).await.expect("in time");
         assert!(took.expect("an answer").succeeded(), "nobody else takes it");
-        let gave = timeout(PATIENCE, kv.delete(key, None)).await.expect("in time");
+    }
+}
+
+#[async_trait]
+impl Client for OneWatch {
+    async fn pair(&self, key: &str) {
+        self.take(key).await;
+        let gave = timeout(PATIENCE, self.client.kv_client().delete(key, None)).await.expect("in time");
         assert_eq!(gave.expect("an answer").deleted(), 1, "it was there");
     }
 
-    fn waits(&self) -> &str {
-        "a queue on one watch"
+    /// Its lease is renewed, whatever is under it.
+    async fn hold(&self, key: &str) -> Box<dyn Held> {
+        self.take(key).await;
+        Box::new(Untold(()))
     }
-
-    /// Nobody is in the queue when its contenders have gone.
-    async fn free(&self, _: &str) {}
 
     async fn contender(&self, key: &str) -> Box<dyn Contender> {
         let queue = format!("bare/{key}/");
@@ -177,10 +132,14 @@ impl Bare for OneWatch {
         };
         Box::new(Waiting { client: self.client.clone(), lease: self.lease, queue, bells, own: String::new() })
     }
+
+    async fn close(&self) {
+        self.client.lease_client().revoke(self.lease).await.expect("an answer");
+    }
 }
 
 struct Waiting {
-    client: Client,
+    client: Driver,
     lease: i64,
     queue: String,
     bells: Arc<Bells>,
@@ -189,7 +148,7 @@ struct Waiting {
 
 #[async_trait]
 impl Contender for Waiting {
-    async fn take(&mut self) -> (u64, u64) {
+    async fn take(&mut self) {
         self.own = format!("{}{:032x}", self.queue, fastrand::u128(..));
         let all = GetOptions::new().with_prefix().with_keys_only();
         let txn = put(&self.own, self.lease, Some(TxnOp::get(&*self.queue, Some(all))));
@@ -203,7 +162,6 @@ impl Contender for Waiting {
         {
             rung.await.expect("a ring");
         }
-        (number.unsigned_abs(), 1)
     }
 
     async fn give(&mut self) {
