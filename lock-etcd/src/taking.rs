@@ -96,15 +96,7 @@ impl Etcd {
                 };
                 match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
                     Arrival::Arrived(known, None) => return self.grant(claim, places, &known, started).await,
-                    Arrival::Arrived(known, Some(view)) => {
-                        let wait = view.wait(claim.mode(), known.number);
-                        if wait.turn == Turn::Now {
-                            return self.grant(claim, places, &known, started).await;
-                        }
-                        // So many came at the same moment: it is taken back.
-                        self.remove(claim, places).await?;
-                        return Ok(Some(Attempt::Busy(Busy::new(wait.lapse))));
-                    }
+                    Arrival::Arrived(_, Some(view)) => return self.judge(claim, places, &view, started).await,
                     Arrival::Not(view, revision) => (view, revision),
                     Arrival::Again => return Ok(None),
                 }
@@ -245,6 +237,11 @@ impl Etcd {
         let leases = &self.shared.leases;
         let known = leases.known(claim.owner()).filter(|known| known.is(own));
         let granted = wait.turn == Turn::Now;
+        if !granted && !claim.waits() {
+            // So many came at the same moment: it is taken back.
+            self.remove(claim, places).await?;
+            return Ok(Some(Attempt::Busy(Busy::new(wait.lapse))));
+        }
         let fresh = known.filter(|known| match granted {
             true => known.left(started) * 2 >= known.ttl,
             // A place lasts a full ttl from this look.
