@@ -173,11 +173,15 @@ mod tests {
     fn who_looks_again_at_one_that_went_back_still_knows() {
         let stored = |epoch| {
             let value = text(epoch).into();
-            PbRangeResponse { kvs: vec![PbKeyValue { value, ..PbKeyValue::default() }], ..PbRangeResponse::default() }
+            PbRangeResponse {
+                kvs: vec![PbKeyValue { value, ..PbKeyValue::default() }],
+                ..PbRangeResponse::default()
+            }
         };
         let epoch = Epoch::default();
         let wall = wall_micros();
-        let learn = |stored: PbRangeResponse, revision| epoch.learn(&stored, revision, wall).expect("an epoch");
+        let learn =
+            |stored: PbRangeResponse, revision| epoch.learn(&stored, revision, wall).expect("an epoch");
         learn(stored(wall), 9);
         learn(stored(wall), 4);
         assert!(!epoch.is_due(), "an answer that came late");

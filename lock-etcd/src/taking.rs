@@ -96,7 +96,9 @@ impl Etcd {
                 };
                 match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
                     Arrival::Arrived(known, None) => return self.grant(claim, places, &known, started).await,
-                    Arrival::Arrived(_, Some(view)) => return self.judge(claim, places, &view, started).await,
+                    Arrival::Arrived(_, Some(view)) => {
+                        return self.judge(claim, places, &view, started).await;
+                    }
                     Arrival::Not(view, revision) => (view, revision),
                     Arrival::Again => return Ok(None),
                 }
