@@ -84,9 +84,9 @@ impl Epoch {
         Ok(epoch)
     }
 
-    /// Takes note that the store went back: it forgot tokens that were issued.
-    pub(crate) fn went_back(&self) {
-        self.known(|known| known.back = true);
+    /// Takes note that the store went back: it forgot tokens that were issued, up to this one.
+    pub(crate) fn went_back(&self, reached: u64) {
+        self.known(|known| (known.back, known.reached) = (true, known.reached.max(reached)));
     }
 
     fn known<T>(&self, ask: impl FnOnce(&mut Known) -> T) -> T {
@@ -185,11 +185,14 @@ mod tests {
         learn(stored(wall), 9);
         learn(stored(wall), 4);
         assert!(!epoch.is_due(), "an answer that came late");
-        epoch.went_back();
+        epoch.went_back(0);
         learn(stored(wall), 5);
         assert!(epoch.is_due());
         learn(stored(wall + 64), 6);
         assert!(!epoch.is_due(), "it was raised");
+        epoch.went_back(wall + 500);
+        learn(stored(wall + 64), 7);
+        assert!(epoch.is_due(), "others have seen more of it");
     }
 
     #[rstest]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcd_client::proto::PbKeyValue;
-use lock_core::{Claim, Mode, Owner, Result, Room};
+use lock_core::{Claim, Mode, Owner, Result, Room, Token};
 
 use crate::epoch::STEP;
 use crate::error::foreign;
@@ -83,7 +83,7 @@ impl Entry {
             return None;
         }
         let _arrived: u64 = words.next()?.parse().ok()?;
-        let floor = words.next()?.parse().ok()?;
+        let floor = words.next()?.parse().ok().filter(|floor| *floor < Token::LIMIT)?;
         let (name, lease) = (stored.key, stored.lease);
         Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }
