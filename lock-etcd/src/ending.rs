@@ -72,6 +72,21 @@ impl Etcd {
         Err(Error::new(ErrorKind::Unavailable, "it comes and goes too often"))
     }
 
+    /// Removes a claim that must not be granted: its token is no greater than what was reached before, which the store
+    /// forgot.
+    pub(crate) async fn refuse(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        (form, number): (Form, i64),
+        reached: u64,
+    ) -> Result<()> {
+        self.shared.epoch.went_back(reached);
+        self.shared.leases.forget(claim.owner());
+        self.link.transact(steps::remove(places, form, number)).await?;
+        Ok(())
+    }
+
     /// What there is of a claim.
     pub(crate) async fn find(&self, owner: Owner, places: &[Place]) -> Result<Mine> {
         let gets: Vec<_> =

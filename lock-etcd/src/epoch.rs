@@ -77,15 +77,16 @@ impl Epoch {
         let epoch = read(stored)?;
         self.known(|known| {
             (known.stored, known.revision, known.seen) = (epoch, revision.unsigned_abs(), seen);
-            known.reached = known.reached.max(epoch + STEP * known.revision + STEP - 1);
-            known.back = false;
+            let reached = epoch + STEP * known.revision + STEP - 1;
+            known.back &= reached < known.reached;
+            known.reached = known.reached.max(reached);
         });
         Ok(epoch)
     }
 
-    /// Takes note that the store went back: it forgot tokens that were issued.
-    pub(crate) fn went_back(&self) {
-        self.known(|known| known.back = true);
+    /// Takes note that the store went back: it forgot tokens that were issued, up to this one.
+    pub(crate) fn went_back(&self, reached: u64) {
+        self.known(|known| (known.back, known.reached) = (true, known.reached.max(reached)));
     }
 
     fn known<T>(&self, ask: impl FnOnce(&mut Known) -> T) -> T {
@@ -138,6 +139,7 @@ fn parse(text: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use etcd_client::proto::PbKeyValue;
     use rstest::rstest;
 
     use super::*;
@@ -165,6 +167,32 @@ mod tests {
     fn one_that_was_seen_to_go_back_is_lifted_however_little_it_is() {
         let known = Known { stored: WALL, revision: 4, seen: WALL, reached: WALL + 65, back: true };
         assert_eq!(known.raised(WALL), Some(WALL + 1));
+    }
+
+    #[test]
+    fn who_looks_again_at_one_that_went_back_still_knows() {
+        let stored = |epoch| {
+            let value = text(epoch).into();
+            PbRangeResponse {
+                kvs: vec![PbKeyValue { value, ..PbKeyValue::default() }],
+                ..PbRangeResponse::default()
+            }
+        };
+        let epoch = Epoch::default();
+        let wall = wall_micros();
+        let learn =
+            |stored: PbRangeResponse, revision| epoch.learn(&stored, revision, wall).expect("an epoch");
+        learn(stored(wall), 9);
+        learn(stored(wall), 4);
+        assert!(!epoch.is_due(), "an answer that came late");
+        epoch.went_back(0);
+        learn(stored(wall), 5);
+        assert!(epoch.is_due());
+        learn(stored(wall + 64), 6);
+        assert!(!epoch.is_due(), "it was raised");
+        epoch.went_back(wall + 500);
+        learn(stored(wall + 64), 7);
+        assert!(epoch.is_due(), "others have seen more of it");
     }
 
     #[rstest]

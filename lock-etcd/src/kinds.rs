@@ -92,8 +92,8 @@ impl Arrivals {
     /// At which revision it was, and the epoch, which is the first that it read.
     fn learn(&self, answer: &PbTxnResponse, seen: u64) -> Answer<(i64, u64)> {
         let revision = revision(answer);
-        let stored = steps::ranges(answer.clone()).next().ok_or_else(foreign)?;
-        Ok((revision, self.epoch.learn(&stored, revision, seen)?))
+        let stored = steps::first(answer).ok_or_else(foreign)?;
+        Ok((revision, self.epoch.learn(stored, revision, seen)?))
     }
 }
 

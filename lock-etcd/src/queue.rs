@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcd_client::proto::PbKeyValue;
-use lock_core::{Claim, Mode, Owner, Result, Room};
+use lock_core::{Claim, Mode, Owner, Result, Room, Token};
 
 use crate::epoch::STEP;
 use crate::error::foreign;
@@ -37,10 +37,11 @@ pub(crate) fn value(claim: &Claim, ttl: Duration, nth: u64, arrived: u64, floor:
     line(claim, ttl, nth, arrived, floor, &claim.owner().to_hex())
 }
 
-/// What the values of a claim lie between, and of no other owner.
-pub(crate) fn bounds(owner: Owner) -> [String; 2] {
+/// What the values of other owners' claims lie between: of those who are less, and of those who are greater.
+pub(crate) fn others(owner: Owner) -> [[String; 2]; 2] {
+    let owner = owner.to_hex();
     // '!' is what follows a space.
-    [' ', '!'].map(|end| format!("1 {}{end}", owner.to_hex()))
+    [["1 ".to_owned(), format!("1 {owner} ")], [format!("1 {owner}!"), "1!".to_owned()]]
 }
 
 /// The value of a remnant, which brings its number along.
@@ -82,7 +83,7 @@ impl Entry {
             return None;
         }
         let _arrived: u64 = words.next()?.parse().ok()?;
-        let floor = words.next()?.parse().ok()?;
+        let floor = words.next()?.parse().ok().filter(|floor| *floor < Token::LIMIT)?;
         let (name, lease) = (stored.key, stored.lease);
         Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }

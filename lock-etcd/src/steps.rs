@@ -8,7 +8,7 @@ use crate::clock::wall_micros;
 use crate::error::foreign;
 use crate::leases::Lease;
 use crate::names::{Form, Place, Range};
-use crate::queue::{View, bounds, kept, value};
+use crate::queue::{View, kept, others, value};
 
 /// The most operations of one transaction, and the most comparisons; those of the ones within it count as well.
 pub(crate) const MOST: usize = 128;
@@ -126,15 +126,13 @@ pub(crate) fn arrive(
 /// Puts a claim under its long name on its key if the short one is another's; else only looks. An owner is less or greater
 /// than another, and the store has no comparison for either.
 fn beside(claim: &Claim, place: &Place, put: TxnOp, looks: impl Fn() -> Vec<TxnOp>) -> Vec<TxnOp> {
-    let [first, last] = bounds(claim.owner());
-    [(CompareOp::Less, first), (CompareOp::Greater, last)].into_iter().fold(
-        looks(),
-        |or_else, (op, bound)| {
-            let other = Compare::value(place.own(Form::Short), op, bound);
-            let then = std::iter::once(put.clone()).chain(looks()).collect();
-            vec![TxnOp::txn(Step { when: vec![other, absent(place.own(Form::Long))], then, or_else }.into())]
-        },
-    )
+    others(claim.owner()).into_iter().fold(looks(), |or_else, [from, to]| {
+        let short = |op, bound| Compare::value(place.own(Form::Short), op, bound);
+        let other = [short(CompareOp::Greater, from), short(CompareOp::Less, to)];
+        let when = other.into_iter().chain([absent(place.own(Form::Long))]).collect();
+        let then = std::iter::once(put.clone()).chain(looks()).collect();
+        vec![TxnOp::txn(Step { when, then, or_else }.into())]
+    })
 }
 
 /// Whether a claim arrived, and the queues, if they were read.
@@ -204,6 +202,14 @@ fn ops(gets: impl IntoIterator<Item = Get>) -> Vec<TxnOp> {
 /// What a transaction read, range by range.
 pub(crate) fn ranges(answer: PbTxnResponse) -> impl Iterator<Item = PbRangeResponse> {
     answer.responses.into_iter().filter_map(|one| match one.response {
+        Some(PbTxnOpResponse::ResponseRange(range)) => Some(range),
+        _ => None,
+    })
+}
+
+/// The first range that a transaction read.
+pub(crate) fn first(answer: &PbTxnResponse) -> Option<&PbRangeResponse> {
+    answer.responses.iter().find_map(|one| match &one.response {
         Some(PbTxnOpResponse::ResponseRange(range)) => Some(range),
         _ => None,
     })

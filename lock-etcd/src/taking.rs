@@ -12,7 +12,7 @@ use crate::group::{Apart, Part};
 use crate::kinds::Arrived;
 use crate::leases::{Known, Lease};
 use crate::link::revision;
-use crate::names::{Form, Place};
+use crate::names::Place;
 use crate::queue::{Entry, Mine, Turn, View, Wait};
 use crate::steps::{self, Get, Under, Way};
 use crate::{Etcd, Shared};
@@ -96,14 +96,8 @@ impl Etcd {
                 };
                 match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
                     Arrival::Arrived(known, None) => return self.grant(claim, places, &known, started).await,
-                    Arrival::Arrived(known, Some(view)) => {
-                        let wait = view.wait(claim.mode(), known.number);
-                        if wait.turn == Turn::Now {
-                            return self.grant(claim, places, &known, started).await;
-                        }
-                        // So many came at the same moment: it is taken back.
-                        self.remove(claim, places).await?;
-                        return Ok(Some(Attempt::Busy(Busy::new(wait.lapse))));
+                    Arrival::Arrived(_, Some(view)) => {
+                        return self.judge(claim, places, &view, started).await;
                     }
                     Arrival::Not(view, revision) => (view, revision),
                     Arrival::Again => return Ok(None),
@@ -171,7 +165,7 @@ impl Etcd {
             _ => under.form(),
         };
         if token(epoch, revision, nth)?.get() <= reached {
-            self.refuse(claim, places, form, revision).await?;
+            self.refuse(claim, places, (form, revision), reached).await?;
             return Ok(Arrival::Again);
         }
         let Lease { id, ttl, renewed, .. } = lease;
@@ -245,6 +239,11 @@ impl Etcd {
         let leases = &self.shared.leases;
         let known = leases.known(claim.owner()).filter(|known| known.is(own));
         let granted = wait.turn == Turn::Now;
+        if !granted && !claim.waits() {
+            // So many came at the same moment: it is taken back.
+            self.remove(claim, places).await?;
+            return Ok(Some(Attempt::Busy(Busy::new(wait.lapse))));
+        }
         let fresh = known.filter(|known| match granted {
             true => known.left(started) * 2 >= known.ttl,
             // A place lasts a full ttl from this look.
@@ -285,18 +284,10 @@ impl Etcd {
         };
         let token = token(epoch, known.number, known.nth)?;
         if token.get() <= known.floor {
-            self.refuse(claim, places, known.form, known.number).await?;
+            self.refuse(claim, places, (known.form, known.number), known.floor).await?;
             return Ok(None);
         }
         let lease = known.left(started).min(known.ttl);
         Ok(Some(Attempt::Granted(Grant::new(token, lease))))
-    }
-
-    /// Removes a claim that must not be granted: its token is no greater than those of before, which the store forgot.
-    async fn refuse(&self, claim: &Claim, places: &[Place], form: Form, number: i64) -> Result<()> {
-        self.shared.epoch.went_back();
-        self.shared.leases.forget(claim.owner());
-        self.link.transact(steps::remove(places, form, number)).await?;
-        Ok(())
     }
 }

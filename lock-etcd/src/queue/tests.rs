@@ -126,6 +126,7 @@ fn a_remnant_stands_where_its_claim_stood() {
 #[case::no_ttl("1 00000000000000000000000000000000 exclusive x 0 1 5 ")]
 #[case::more_than_come_at_once("1 00000000000000000000000000000000 exclusive 3 16 1 5 ")]
 #[case::no_floor("1 00000000000000000000000000000000 exclusive 3 0 1 x ")]
+#[case::a_floor_beyond_all_tokens("1 00000000000000000000000000000000 exclusive 3 0 1 9007199254740992 ")]
 #[case::no_owner("1 0 exclusive 3 0 1 5 ")]
 #[case::too_short("1 00000000000000000000000000000000 exclusive 3")]
 fn what_is_no_claim_is_an_error(#[case] value: &str) {

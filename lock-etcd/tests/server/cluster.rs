@@ -8,7 +8,7 @@ use lock_core::{Backend, ErrorKind, Ownership};
 use lock_etcd::Etcd;
 use rstest::rstest;
 
-use crate::help::{LIMIT, LONG, SHORT, claim, locker, queued, raw, store, until, within};
+use crate::help::{LIMIT, LONG, SHORT, behind, claim, locker, queued, raw, renew, store, until, within};
 
 /// The address of all members.
 fn url(members: &[Server]) -> String {
@@ -99,19 +99,30 @@ async fn a_waiter_is_handed_the_lock_when_the_leader(#[case] blow: Blow) {
 async fn a_stream_of_rings_ends_when_its_member_has_lost_its_leader() {
     let mut members = Server::etcd_cluster();
     let store = store(members[0].url()).await;
-    let [first, holder, waiter] = [(); 3].map(|()| claim("a", LONG));
-    for claim in [&first, &holder, &waiter] {
-        store.acquire(claim).await.expect("an answer");
-    }
-    // That it rings once shows that the stream is there.
-    let mut early = store.wakeups(&holder).await.expect("a bell");
-    let mut rings = store.wakeups(&waiter).await.expect("a bell");
-    store.release(&first, Duration::ZERO).await.expect("it was there");
-    assert!(within(early.next()).await.is_some(), "the stream ended instead of ringing");
+    let (_, _, mut rings) = behind(&store).await;
     for member in &mut members[1..] {
         member.kill();
     }
     within(async { while rings.next().await.is_some() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_without_an_answer_is_none_though_the_claim_is_there() {
+    let mut members = Server::etcd_cluster();
+    let at = leader(&members).await;
+    members.swap(0, at);
+    // Those that it knows hand renewals on to the leader, and elect another one before the claim is looked at.
+    let store = store(&url(&members[1..])).await;
+    let one = Arc::new(claim("a", LONG));
+    store.acquire(&one).await.expect("granted");
+    assert_eq!(renew(&store, &one).await, Ownership::held(LONG));
+    members[0].pause();
+    let answers = within(store.renew(std::slice::from_ref(&one))).await;
+    assert!(
+        matches!(&answers[..], [Err(error)] if error.kind() == ErrorKind::Unavailable),
+        "nobody renewed it: {answers:?}"
+    );
+    members[0].resume();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,6 +188,20 @@ async fn revision(raw: &Client) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_who_does_not_wait_is_taken_back_whoever_put_it_there() {
+    let server = server();
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let (holder, skips) = (claim("a", LONG), Claim::new("a", Mode::Exclusive, LONG).expect("a valid claim"));
+    here.acquire(&holder).await.expect("granted");
+    for store in [&there, &here] {
+        // As permits are for a moment, of which too many come at once.
+        here.acquire(&skips.clone().queued()).await.expect("queued");
+        assert!(!granted(&within(store.acquire(&skips)).await.expect("an answer")));
+        assert_eq!(queue(&raw(&server).await, "a").await.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_who_does_not_wait_for_the_answer_holds_up_nobody() {
     let mut server = server();
     let store = with_spares(server.url(), 8).await;

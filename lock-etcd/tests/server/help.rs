@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance_tests::{Server, Software};
+use conformance_tests::{Server, Software, etcd_metric};
 use etcd_client::{Client, GetOptions, KeyValue};
-use lock_core::{Backend, Claim, Locker, Mode, Ownership};
+use lock_core::{Backend, Claim, Locker, Mode, Ownership, Wakeups};
 use lock_etcd::Etcd;
 
 /// How long anything may take that has to come.
@@ -68,6 +68,26 @@ pub(crate) async fn queue(raw: &Client, key: &str) -> Vec<KeyValue> {
 /// Waits until that many claims are in a key's queue.
 pub(crate) async fn queued(raw: &Client, key: &str, count: usize) {
     until(|| async { queue(raw, key).await.len() == count }).await;
+}
+
+/// How many transactions a server has done, those that read among them.
+pub(crate) async fn transactions(server: &Server) -> u64 {
+    let transactions = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="Txn",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#;
+    etcd_metric(server.url(), transactions).await.expect("it tells of itself")
+}
+
+/// One who holds a key, one who waits behind it, and the bell of that one. That another bell rang before shows that the
+/// stream is there.
+pub(crate) async fn behind(store: &Etcd) -> (Claim, Claim, Wakeups) {
+    let [first, holder, waiter] = [(); 3].map(|()| claim("a", LONG));
+    for claim in [&first, &holder, &waiter] {
+        store.acquire(claim).await.expect("an answer");
+    }
+    let mut early = store.wakeups(&holder).await.expect("a bell");
+    let rings = store.wakeups(&waiter).await.expect("a bell");
+    store.release(&first, Duration::ZERO).await.expect("it was there");
+    assert!(within(early.next()).await.is_some(), "the stream ended instead of ringing");
+    (holder, waiter, rings)
 }
 
 /// Renews one claim.

@@ -9,7 +9,7 @@ use lock_core::{Attempt, Backend, Claim, Mode, Ownership};
 use lock_etcd::Etcd;
 use rstest::rstest;
 
-use crate::help::{LONG, claim, queue, raw, renew, server, store, until, within};
+use crate::help::{LONG, claim, queue, raw, renew, server, store, transactions, until, within};
 
 const NO: Duration = Duration::ZERO;
 
@@ -122,11 +122,6 @@ async fn one_who_comes_anew_under_the_name_it_waited_for_is_rung() {
     while let Some(Some(_)) = rings.next().now_or_never() {}
     there.release(&next, NO).await.expect("an answer");
     assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
-}
-
-async fn transactions(server: &Server) -> u64 {
-    let transactions = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="Txn",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#;
-    etcd_metric(server.url(), transactions).await.expect("it tells of itself")
 }
 
 #[rstest]

@@ -1,13 +1,16 @@
 //! Connections that break, connections that fall silent, and servers that go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use conformance_tests::{Line, Proxy, Server};
 use etcd_client::CompactionOptions;
-use lock_core::{Backend, ErrorKind};
+use lock_core::{Backend, ErrorKind, Ownership};
 use rstest::rstest;
 
-use crate::help::{LIMIT, LONG, SHORT, claim, locker, queued, raw, server, store, within};
+use crate::help::{
+    LIMIT, LONG, SHORT, behind, claim, locker, queued, raw, renew, server, store, transactions, within,
+};
 
 #[derive(Clone, Copy)]
 enum Blow {
@@ -68,15 +71,7 @@ async fn a_stream_of_rings_that_breaks_ends() {
     let server = server();
     let proxy = Proxy::to(server.url()).await;
     let store = store(proxy.url()).await;
-    let [first, holder, waiter] = [(); 3].map(|()| claim("a", LONG));
-    for claim in [&first, &holder, &waiter] {
-        store.acquire(claim).await.expect("an answer");
-    }
-    // That it rings once shows that the stream is there.
-    let mut early = store.wakeups(&holder).await.expect("a bell");
-    let mut rings = store.wakeups(&waiter).await.expect("a bell");
-    store.release(&first, Duration::ZERO).await.expect("it was there");
-    assert!(within(early.next()).await.is_some(), "the stream ended instead of ringing");
+    let (holder, waiter, mut rings) = behind(&store).await;
     proxy.cut();
     within(async { while rings.next().await.is_some() {} }).await;
     store.release(&holder, Duration::ZERO).await.ok();
@@ -85,24 +80,43 @@ async fn a_stream_of_rings_that_breaks_ends() {
     assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
 }
 
+// On one thread, where both streams end before anybody hears of either.
+#[tokio::test]
+async fn a_stream_of_renewals_that_breaks_is_opened_again_by_who_asks_next() {
+    let server = server();
+    let proxy = Proxy::to(server.url()).await;
+    let (store, held) = (store(proxy.url()).await, Arc::new(claim("held", LONG)));
+    store.acquire(&held).await.expect("granted");
+    assert_eq!(renew(&store, &held).await, Ownership::held(LONG));
+    let (_, _, mut rings) = behind(&store).await;
+    proxy.cut();
+    within(async { while rings.next().await.is_some() {} }).await;
+    assert_eq!(renew(&store, &held).await, Ownership::held(LONG));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiter_is_rung_though_the_store_was_compacted() {
+async fn a_waiter_is_rung_by_few_looks_though_the_store_was_compacted() {
     let server = server();
     let (raw, store) = (raw(&server).await, store(server.url()).await);
     let [holder, before, after] = [(); 3].map(|()| claim("a", LONG));
     store.acquire(&holder).await.expect("granted");
     store.acquire(&before).await.expect("queued");
+    store.acquire(&after).await.expect("queued");
+    let looks = transactions(&server).await;
     let mut first = store.wakeups(&before).await.expect("a bell");
     let revision =
-        raw.kv_client().get("x", None).await.expect("an answer").header().map_or(0, |h| h.revision());
+        raw.kv_client().put("x", "x", None).await.expect("put").header().map_or(0, |h| h.revision());
     let physical = CompactionOptions::new().with_physical();
     raw.kv_client().compact(revision, Some(physical)).await.expect("compacted");
-    store.acquire(&after).await.expect("queued");
     let mut second = store.wakeups(&after).await.expect("a bell");
     for (leaves, rings) in [(&holder, &mut first), (&before, &mut second)] {
         store.release(leaves, Duration::ZERO).await.expect("it was there");
         assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
     }
+    // Each looks when its watches are there and when the one ahead goes; the first one, too, when its own place has gone and
+    // when all its names are watched. A watch from now on is one that no compaction ends.
+    let looks = transactions(&server).await - looks;
+    assert!(looks <= 2 + 6, "two releases, and {} looks", looks - 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

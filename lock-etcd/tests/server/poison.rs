@@ -6,7 +6,7 @@ use etcd_client::DeleteOptions;
 use lock_core::{Attempt, Backend, Claim, ErrorKind, Mode, Ownership};
 use rstest::rstest;
 
-use crate::help::{LONG, locker, queue, raw, server, store, within};
+use crate::help::{LONG, claim, locker, queue, raw, server, store, within};
 
 #[rstest]
 #[case::in_a_queue("lock/q/b/x", "x")]
@@ -33,6 +33,22 @@ async fn what_is_no_lock_is_an_error_and_nothing_is_half_done(#[case] name: &str
     assert!(queue(&raw, "a").await.is_empty());
     let left = queue(&raw, "b").await;
     assert!(left.iter().all(|one| one.key() == name.as_bytes()), "more than the poison is left");
+}
+
+#[rstest]
+#[case::below_all_claims("0")]
+#[case::above_all_claims("x")]
+#[case::of_a_later_version("2 00000000000000000000000000000000 exclusive 3 0 0 0 ")]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_beside_what_is_no_lock_under_its_own_name(#[case] value: &str) {
+    let server = server();
+    let (raw, store) = (raw(&server).await, store(server.url()).await);
+    let claim = claim("a", LONG);
+    let name = format!("lock/q/a/e/{}", &claim.owner().to_hex()[..2]);
+    raw.kv_client().put(name, value, None).await.expect("put");
+    let error = within(store.acquire(&claim)).await.expect_err("poisoned");
+    assert_eq!(error.kind(), ErrorKind::Backend);
+    assert_eq!(queue(&raw, "a").await.len(), 1, "it could not be released, either");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ async fn without_space_nothing_is_taken_but_what_is_held_can_be_kept_and_let_go(
     }
     let waiting = claim("a", LONG);
     store.acquire(&waiting).await.expect("queued");
+    let mut rings = store.wakeups(&waiting).await.expect("a bell");
 
     let filled = within(async {
         loop {
@@ -43,6 +44,8 @@ async fn without_space_nothing_is_taken_but_what_is_held_can_be_kept_and_let_go(
         );
         assert_eq!(store.release(claim, Duration::ZERO).await.expect("an answer"), Ownership::Lost);
     }
+    // That there is no space is an answer, and no reason to connect anew.
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
     let granted = within(store.acquire(&waiting)).await.expect("an answer");
     assert!(matches!(granted, lock_core::Attempt::Granted(_)), "{granted:?}");
     assert_eq!(queue(&raw, "b").await.len(), 0);
