@@ -4,10 +4,10 @@
 -- or an error, which is no other's.
 
 -- The last number that was given, or the one before the first that may be. Below 2^53, as microseconds are until 2255: above
--- it, a number would be rounded.
+-- it, a number would be rounded. Where the counter is something else everybody who looks fails, and who holds holds on.
 local counter, time = KEYS[#KEYS], redis.call('TIME')
 local before = tonumber(redis.call('GET', counter) or 0)
-if not before then error('WRONGTYPE the counter is no number') end
+if not before or not (before < 2^53) then error('WRONGTYPE the counter is no number') end
 before = math.max(before, time[1] * 1000000 + time[2] - 1)
 local last, answers, others = before, {}, ARGV[1] ~= ''
 

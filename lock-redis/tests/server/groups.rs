@@ -5,7 +5,7 @@ use std::time::Duration;
 use conformance_tests::Server;
 use futures::future::BoxFuture;
 use futures::{FutureExt, poll};
-use lock_core::{Attempt, Backend, Claim, ErrorKind, Ownership, Result};
+use lock_core::{Attempt, Backend, Claim, ErrorKind, Mode, Ownership, Result};
 use lock_redis::{Options, Redis};
 use rstest::rstest;
 
@@ -127,6 +127,33 @@ async fn who_asks_together_for_one_key_is_granted_it_one_after_the_other() {
     assert_eq!(answers.collect::<Vec<_>>(), [held, held, Ownership::Lost, Ownership::Lost, held]);
     queued(&server, "a", 1).await;
     assert!(granted(&within(store.acquire(&claims[2])).await), "it was the next");
+}
+
+/// Of those who are asked for together nobody is overtaken, however many keys each wants.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_together_for_one_key_and_for_several_has_its_turn_in_order() {
+    let mut server = server();
+    let store = store(&server).await;
+    let keys: [&[&str]; 7] = [&["other"], &["a", "b"], &["a"], &["c"], &["b", "c", "d"], &["d"], &["e"]];
+    let claims = keys.map(|keys| Claim::new(keys, Mode::Exclusive, LONG).expect("a valid claim").queued());
+    let attempts = acquire(&mut server, &store, &claims).await;
+    let expected = [true, true, false, true, false, false, true];
+    assert_eq!(attempts.iter().map(granted).collect::<Vec<_>>(), expected);
+    // What is left of a claim that was in a queue before that somebody deleted goes with it.
+    ask::<()>(&server, &format!("SET lock:c:{} x", claims[6].owner().to_hex())).await;
+    let leaving = [0, 1, 3, 6].map(|n: usize| claims[n].clone());
+    for answer in release(&mut server, &store, &leaving).await {
+        assert_eq!(answer.expect("an answer"), Ownership::held(NO));
+    }
+    for next in [2, 4] {
+        assert!(granted(&within(store.acquire(&claims[next])).await), "it was the next");
+    }
+    // Whoever still waits leaves together with those it waits for.
+    let leaving = [5, 2, 4].map(|n: usize| claims[n].clone());
+    for answer in release(&mut server, &store, &leaving).await {
+        assert_eq!(answer.expect("an answer"), Ownership::held(NO));
+    }
+    assert_eq!(ask::<Vec<String>>(&server, "KEYS *").await, ["lock:n"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

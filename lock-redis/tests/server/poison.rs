@@ -19,6 +19,8 @@ fn granted(attempt: Result<Attempt>) -> Token {
 #[case::a_queue("SET lock:q:b x")]
 #[case::the_counter("RPUSH lock:n x")]
 #[case::no_number("SET lock:n x")]
+#[case::not_a_number("SET lock:n nan")]
+#[case::a_number_that_cannot_grow("SET lock:n 9007199254740992")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_lock_is_an_error_and_nothing_is_half_done(#[case] poison: &str) {
     let server = server();
@@ -150,6 +152,19 @@ async fn who_takes_its_deleted_queue_again_leaves_nothing_of_before() {
     assert_eq!(store.release(&waiter, Duration::ZERO).await.unwrap(), Ownership::Lost);
     assert_eq!(store.release(&held, Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
     assert_eq!(ask::<u64>(&server, "DBSIZE").await, 1, "the counter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_is_a_claims_name_makes_nothing_that_claims() {
+    let server = server();
+    let store = store(&server).await;
+    let other = Arc::new(claim("a", LONG));
+    let label = format!("lock:c:{}", other.owner().to_hex());
+    let held = claim("a", LONG).labelled(label).expect("a valid label");
+    granted(store.acquire(&held).await);
+    assert!(matches!(store.renew(std::slice::from_ref(&other)).await[..], [Ok(Ownership::Lost)]));
+    assert_eq!(store.release(&other, Duration::ZERO).await.unwrap(), Ownership::Lost);
+    assert_eq!(store.release(&held, Duration::ZERO).await.unwrap(), Ownership::held(Duration::ZERO));
 }
 
 #[tokio::test(flavor = "multi_thread")]
