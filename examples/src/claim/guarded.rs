@@ -106,12 +106,14 @@ impl Desk {
         let (policy, day) = (&case.policy, &case.day);
         let Some(mut tx) = self.ledger.begin(proof).await? else { return self.stale(case).await };
         let by_rows = self.locks.is_some() && tx.has_rows();
-        if by_rows {
+        let mut seen = Ledger::look(&mut tx, case).await?;
+        // Most looks end here: they need not wait for those who calculate with the same events.
+        if by_rows && !seen.is_done(day) {
             Ledger::lock_events(&mut tx, case).await?;
+            seen = Ledger::look(&mut tx, case).await?;
         }
-        let seen = Ledger::look(&mut tx, case).await?;
         info!(policy, %day, events = seen.events.len(), "events read");
-        if seen.calculated && seen.lacks(day, seen.paid).is_empty() {
+        if seen.is_done(day) {
             info!(policy, %day, "already calculated");
             return Ok(Answer::AlreadyCalculated);
         }

@@ -65,9 +65,14 @@ impl Ran {
 
     /// Panics unless it was refused in one line that says this, and repeats no password.
     pub(crate) fn assert_refused(&self, error: &str) {
+        self.assert_refused_in(1, error);
+    }
+
+    /// The same in so many lines.
+    pub(crate) fn assert_refused_in(&self, lines: usize, error: &str) {
         assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
         assert!(self.err.starts_with("error: ") && self.err.contains(error), "{}", self.err);
-        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
+        assert_eq!(self.err.lines().count(), lines, "{}", self.err);
         assert!(!self.err.contains("secret"), "{}", self.err);
         assert_eq!(self.out, "");
     }
