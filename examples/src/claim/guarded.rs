@@ -16,6 +16,8 @@
 //! policy wait for each other's models, and guard by a lease what is in one database: that database can guard it for the few
 //! statements that matter.
 //!
+//! A day that is done asks for no row: to see that it is, nobody has to wait.
+//!
 //! In SQLite there are no locks on rows. Whoever writes is alone in the file, so nobody else spends from the limit; but a
 //! transaction that were open while the model takes its time would keep out everybody. So look and write are two, and the
 //! second one sees whether the events are what they were.
