@@ -153,7 +153,10 @@ impl Worker {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
-            assert!(begun.elapsed() < LIMIT, "it does not end:\n{}", self.heard.join("\n"));
+            if begun.elapsed() > LIMIT {
+                self.heard.extend(self.lines.try_iter());
+                panic!("it does not end:\n{}", self.heard.join("\n"));
+            }
             std::thread::sleep(Duration::from_millis(5));
         };
         self.heard.extend(self.lines.iter());
