@@ -38,6 +38,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether the day has been calculated, and its events have not been corrected since.
+    pub fn is_done(&self, day: &Day) -> bool {
+        self.calculated && self.lacks(day, self.paid).is_empty()
+    }
+
     /// What is to be added to the claims of a day, if all its days have been paid this much.
     pub fn lacks(&self, day: &Day, paid: Decimal) -> Vec<Claim> {
         let mut claims = due(&self.policy, &self.events, day);
@@ -138,19 +143,22 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn look(tx: &mut Tx, case: &Case) -> Result<Seen> {
-        let one = "SELECT id, region, cover, most, first_day, last_day FROM policies WHERE id = $1";
-        let found = tx.rows(one, [case.policy.as_str().into()]).await?;
-        let policy = policy(found.first().with_context(|| format!("no policy {}", case.policy))?)?;
+        let one = "
+            SELECT
+                id, region, cover, most, first_day, last_day,
+                (SELECT count(*) FROM calculations WHERE policy_id = $1 AND day = $2),
+                (SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM policy_claims WHERE policy_id = $1)
+            FROM policies WHERE id = $1";
+        let found = tx.rows(one, words(case)).await?;
+        let found = found.first().with_context(|| format!("no policy {}", case.policy))?;
         let of_day = "SELECT day, tier, event_id, amount FROM policy_claims WHERE policy_id = $1 AND day = $2 ORDER BY id";
         let claims = tx.rows(of_day, words(case)).await?;
-        let calculated = "SELECT count(*) FROM calculations WHERE policy_id = $1 AND day = $2";
-        let calculated = tx.rows(calculated, words(case)).await?;
         Ok(Seen {
-            policy,
+            policy: policy(found)?,
             events: Self::events(tx, case).await?,
             claims: claims.iter().map(claim).collect::<Result<_>>()?,
-            paid: Self::paid(tx, case).await?,
-            calculated: calculated.first().context("a count")?.number(0)? > 0,
+            paid: Decimal::from_units(found.number(7)?),
+            calculated: found.number(6)? > 0,
         })
     }
 

@@ -16,6 +16,8 @@ pub enum Fault {
     /// Nothing goes on until there is a certain file: a block that is half planned, a board that is half read, a swap that is
     /// decided, a form that is open. The last two block their thread.
     Stall,
+    /// The same where nothing is left but to write: a block that is planned, a board that is read. Both block their thread.
+    Late,
 }
 
 /// What goes wrong with a worker, if anything does.
@@ -49,20 +51,29 @@ impl Faults {
 
     /// In the middle of planning or reading.
     pub(crate) async fn stall(&self, what: &str) {
-        while self.stalls(what) {
+        while self.stalls(Fault::Stall, what) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     /// Between a look and the write that follows from it.
     pub(crate) fn block(&self, what: &str) {
-        while self.stalls(what) {
+        self.block_by(Fault::Stall, what);
+    }
+
+    /// The same for what can stall before.
+    pub(crate) fn be_late(&self, what: &str) {
+        self.block_by(Fault::Late, what);
+    }
+
+    fn block_by(&self, fault: Fault, what: &str) {
+        while self.stalls(fault, what) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn stalls(&self, what: &str) -> bool {
-        let stalls = self.fault == Some(Fault::Stall) && !self.answer.exists();
+    fn stalls(&self, fault: Fault, what: &str) -> bool {
+        let stalls = self.fault == Some(fault) && !self.answer.exists();
         if stalls && !self.said.swap(true, Ordering::Relaxed) {
             info!("stalling: {what}");
         }

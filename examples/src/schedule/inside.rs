@@ -29,6 +29,7 @@ impl Office {
             return Ok(Answer::AlreadyGenerated);
         }
         let Some(given) = self.plan(block, &seen, cancel).await? else { return Ok(Self::cancelled(block)) };
+        self.faults.be_late(block);
         let Some(mut tx) = self.rota.begin(proof).await? else { return self.stale(block).await };
         let mut moment = None;
         for (done, (shift, person)) in given.iter().enumerate() {
@@ -117,6 +118,7 @@ impl Office {
         if lines.iter().all(|line| line.holder.is_none()) {
             return Ok(Answer::NotYet);
         }
+        self.faults.be_late("a board");
         // Held now, it was held while all of it was read: that is right, whenever it is kept.
         if !guards.iter().all(|guard| guard.is_held()) {
             return self.stale("a board").await;

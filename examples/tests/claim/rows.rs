@@ -74,6 +74,27 @@ fn c5_a_correction_waits_until_what_was_calculated_from_the_event_is_committed(#
 }
 
 #[rstest]
+#[case::postgres(Store::Postgres)]
+#[case::apart(Store::Apart)]
+#[tokio::test]
+async fn c5_who_waits_for_a_correction_calculates_from_what_he_then_finds(#[case] store: Store) {
+    let scene = Scene::one_day(store);
+    scene.make();
+    let mut tx = scene.ledger().await.begin(Proof::None).await.expect("an answer").expect("no proof");
+    tx.rows("UPDATE events SET tier = 1 WHERE id = 'E-3'", []).await.expect("it is corrected");
+    let mut worker = scene.worker("worker-1", "--ttl 10m");
+    worker.go();
+    worker.hears("lock held");
+    scene.wait_for(&waiting("events"), 1);
+    tx.commit().await.expect("it is corrected");
+    ends_well(worker);
+    assert_eq!(scene.claims(), CORRECTED);
+}
+
+/// What is paid when the third event is one of the first tier.
+const CORRECTED: [&str; 2] = ["P-1 2025-01-15 1 100", "P-1 2025-01-15 2 250"];
+
+#[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
@@ -87,8 +108,7 @@ fn c5_where_no_row_is_locked_a_correction_is_noticed_before_anything_is_written(
     scene.answer();
     worker.hears("its events were corrected meanwhile");
     ends_well(worker);
-    let amounts = ["P-1 2025-01-15 1 100", "P-1 2025-01-15 2 250"];
-    assert_eq!(scene.claims(), amounts, "from the events as they are now");
+    assert_eq!(scene.claims(), CORRECTED, "from the events as they are now");
 }
 
 /// How often two are at it.

@@ -182,15 +182,7 @@ pub(crate) async fn there_is(file: PathBuf) {
     }
 }
 
-/// Panics if nothing at all is wrong in the rota after twenty runs.
+/// Panics if nothing at all is wrong in the rota after twenty bare runs.
 pub(crate) fn damages(scene: &Scene, args: &str, damaged: impl Fn(&Findings) -> bool) {
-    for _ in 0..20 {
-        let ran = scene.run(&format!("{args} --no-locks"));
-        if damaged(&scene.findings()) {
-            assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
-            assert!(ran.out.contains("BROKEN"), "{}", ran.out);
-            return;
-        }
-    }
-    panic!("twenty bare runs did no damage");
+    support::damages(|| (scene.run(&format!("{args} --no-locks")), damaged(&scene.findings())));
 }

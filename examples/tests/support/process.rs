@@ -65,9 +65,14 @@ impl Ran {
 
     /// Panics unless it was refused in one line that says this, and repeats no password.
     pub(crate) fn assert_refused(&self, error: &str) {
+        self.assert_refused_in(1, error);
+    }
+
+    /// The same in so many lines.
+    pub(crate) fn assert_refused_in(&self, lines: usize, error: &str) {
         assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
         assert!(self.err.starts_with("error: ") && self.err.contains(error), "{}", self.err);
-        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
+        assert_eq!(self.err.lines().count(), lines, "{}", self.err);
         assert!(!self.err.contains("secret"), "{}", self.err);
         assert_eq!(self.out, "");
     }
@@ -148,7 +153,10 @@ impl Worker {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
-            assert!(begun.elapsed() < LIMIT, "it does not end:\n{}", self.heard.join("\n"));
+            if begun.elapsed() > LIMIT {
+                self.heard.extend(self.lines.try_iter());
+                panic!("it does not end:\n{}", self.heard.join("\n"));
+            }
             std::thread::sleep(Duration::from_millis(5));
         };
         self.heard.extend(self.lines.iter());
