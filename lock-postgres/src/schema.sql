@@ -55,7 +55,7 @@ BEGIN
         IF n < micros - 1000000 THEN n := setval({'number'}, micros); END IF;
         PERFORM pg_advisory_unlock(table_, -1);
     EXCEPTION WHEN OTHERS OR query_canceled THEN
-        -- Or this session would keep it.
+        -- Or the connection would keep it.
         PERFORM pg_advisory_unlock(table_, -1);
         RAISE;
     END;
