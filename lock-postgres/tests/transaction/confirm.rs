@@ -6,9 +6,12 @@ use lock_core::{ErrorKind, Guard, Locker, Memory};
 use lock_postgres::Postgres;
 use sqlx::{PgPool, Transaction};
 
-use crate::help::{blocked, database, locker, number, process, run, until, within};
+use crate::help::{LIMIT, blocked, database, locker, number, process, run, until, within};
 
 type Tx = Transaction<'static, sqlx::Postgres>;
+
+/// Long enough for a few statements on a busy machine.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// A database with a table to write to.
 async fn trades() -> (PgPool, Postgres) {
@@ -17,11 +20,9 @@ async fn trades() -> (PgPool, Postgres) {
     (pool, store)
 }
 
-/// A lock that nobody renews.
-async fn brief(locks: &Locker) -> Guard {
-    within(locks.lock("bot").ttl(Duration::from_millis(300)).renewal(false).acquire())
-        .await
-        .expect("it is free")
+/// A lock that nobody renews. An answer that comes after its ttl is none, and it is asked for again.
+async fn brief(locks: &Locker, ttl: Duration) -> Guard {
+    locks.lock("bot").ttl(ttl).renewal(false).timeout(LIMIT).acquire().await.expect("it is free")
 }
 
 async fn lapsed(pool: &PgPool, guard: &Guard) {
@@ -48,7 +49,7 @@ async fn count(pool: &PgPool) -> i64 {
 async fn the_successor_waits_for_a_transaction_that_confirmed() {
     let (pool, store) = trades().await;
     let (one, two) = (locker(&store), locker(&store));
-    let guard = brief(&one).await;
+    let guard = brief(&one, BRIEF).await;
     let mut tx = written(&pool, &guard).await;
     store.confirm(&mut tx, &guard).await.unwrap();
 
@@ -64,7 +65,7 @@ async fn the_successor_waits_for_a_transaction_that_confirmed() {
 async fn a_successor_that_waits_is_served_after_the_commit() {
     let (pool, store) = trades().await;
     let (one, two) = (locker(&store), locker(&store));
-    let guard = brief(&one).await;
+    let guard = brief(&one, BRIEF).await;
     let mut tx = written(&pool, &guard).await;
     store.confirm(&mut tx, &guard).await.unwrap();
     let seen = pool.clone();
@@ -82,7 +83,7 @@ async fn a_successor_that_waits_is_served_after_the_commit() {
 async fn a_lock_that_somebody_else_has_by_now_cannot_be_confirmed() {
     let (pool, store) = trades().await;
     let (one, two) = (locker(&store), locker(&store));
-    let guard = brief(&one).await;
+    let guard = brief(&one, BRIEF).await;
     let mut tx = written(&pool, &guard).await;
     lapsed(&pool, &guard).await;
     let _successor = two.lock("bot").try_acquire().await.unwrap().expect("it has lapsed");
@@ -97,7 +98,7 @@ async fn a_lock_that_somebody_else_has_by_now_cannot_be_confirmed() {
 #[tokio::test]
 async fn a_lock_that_lapsed_cannot_be_confirmed_though_nobody_took_it() {
     let (pool, store) = trades().await;
-    let guard = brief(&locker(&store)).await;
+    let guard = brief(&locker(&store), BRIEF).await;
     let mut tx = written(&pool, &guard).await;
     lapsed(&pool, &guard).await;
     assert_eq!(store.confirm(&mut tx, &guard).await.unwrap_err().kind(), ErrorKind::Lost);
@@ -107,7 +108,7 @@ async fn a_lock_that_lapsed_cannot_be_confirmed_though_nobody_took_it() {
 async fn without_confirm_both_write() {
     let (pool, store) = trades().await;
     let (one, two) = (locker(&store), locker(&store));
-    let guard = brief(&one).await;
+    let guard = brief(&one, BRIEF).await;
     let tx = written(&pool, &guard).await;
     lapsed(&pool, &guard).await;
     let successor = two.lock("bot").try_acquire().await.unwrap().expect("it has lapsed");
@@ -123,8 +124,7 @@ async fn whoever_comes_first_the_two_never_cross() {
     let mut confirmed = 0;
     for _ in 0..30 {
         let (one, two) = (locker(&store), locker(&store));
-        let guard =
-            within(one.lock("bot").ttl(Duration::from_millis(60)).renewal(false).acquire()).await.unwrap();
+        let guard = brief(&one, Duration::from_millis(60)).await;
         let mut tx = written(&pool, &guard).await;
         let seen = pool.clone();
         let before = count(&pool).await;
@@ -189,7 +189,7 @@ async fn a_release_under_an_open_transaction_waits_for_nobody_and_is_seen_throug
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_waits_for_whoever_removes_the_lock_and_is_refused() {
     let (pool, store) = trades().await;
-    let guard = brief(&locker(&store)).await;
+    let guard = brief(&locker(&store), BRIEF).await;
     let mut remover = pool.begin().await.unwrap();
     sqlx::query("DELETE FROM locks.claims").execute(&mut *remover).await.unwrap();
     let mut tx = written(&pool, &guard).await;
@@ -204,7 +204,7 @@ async fn a_confirm_waits_for_whoever_removes_the_lock_and_is_refused() {
 async fn several_keys_are_confirmed_together() {
     let (pool, store) = trades().await;
     let (one, two) = (locker(&store), locker(&store));
-    let lock = one.lock(["a", "b"]).ttl(Duration::from_millis(300)).renewal(false);
+    let lock = one.lock(["a", "b"]).ttl(BRIEF).renewal(false);
     let guard = lock.acquire().await.unwrap();
     let mut tx = pool.begin().await.unwrap();
     store.confirm(&mut tx, &guard).await.unwrap();

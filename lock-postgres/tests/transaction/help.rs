@@ -10,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, Transaction};
 
 /// How long anything may take that has to come.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| Server::with(Software::Postgres, &["-c", "fsync=off"]));
 
