@@ -27,7 +27,7 @@ use crate::{Claim, Profile, Result, Token, Wakeups};
 /// the same for those behind it. [`Room`](crate::Room) is this rule in Rust.
 ///
 /// Nothing else marks a holder. When the claim ahead goes away the next one *already is* the holder, and a
-/// wake-up only tells it to look. A claim arrives when it is first granted or queued; its arrival number, its
+/// wake-up tells it to look. A claim arrives when it is first granted or queued; its arrival number, its
 /// position in every queue and its token are one and the same number.
 ///
 /// # The laws
@@ -57,7 +57,9 @@ use crate::{Claim, Profile, Result, Token, Wakeups};
 ///    look that said `Busy`; one that cannot promise it (a reconnect, a fresh watch) *begins with* a ring. So a client
 ///    listens before its look queues a claim, or begins with a ring. Extra rings do no harm.
 /// 10. **Futures may be dropped** at any await. Nothing leaks past the ttl, whether or not the store acted.
-/// 11. **First come, first served**, among claims that wait. A dead waiter delays the others by at most its ttl.
+/// 11. **First come, first served**, among claims that wait. A dead waiter delays the others by at most its ttl; or,
+///     should sixteen or more behind it give up meanwhile, until the next one looks by itself, as it does to keep
+///     its place.
 /// 12. **Unknown is an error.** `Granted`, `Busy`, `Held` and `Lost` are facts. If it is not certain that the
 ///     store acted, or that it did not, the answer is
 ///     [`Err(Unavailable)`](crate::ErrorKind::Unavailable).
@@ -360,9 +362,10 @@ impl Grant {
 #[non_exhaustive]
 pub struct Busy {
     /// When to look again if nothing rings: until the first lapse, if none is renewed, among the claims ahead that
-    /// conflict. All of them count, not the one just ahead alone: that one may leave, which rings nobody while a
-    /// dead one before it has not lapsed. This is what finds a dead holder. Too early costs a look; where it is not
-    /// known, say the claim's own ttl.
+    /// conflict. Not the one just ahead alone counts: that one may leave, which rings nobody while a dead one before
+    /// it has not lapsed. The oldest and the nearest sixteen are enough: who comes to a long queue that it has to wait
+    /// in need not cost more than who comes to a short one. This is what finds a dead holder. Too early costs a look;
+    /// where it is not known, say the claim's own ttl.
     pub retry_after: Duration,
 }
 

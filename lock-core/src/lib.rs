@@ -20,6 +20,7 @@ mod ordered;
 mod parting;
 mod profile;
 mod token;
+mod turns;
 mod wakeups;
 
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use memory::Memory;
 pub use mode::{Mode, Room};
 pub use profile::Profile;
 pub use token::Token;
+pub use turns::Turns;
 pub use wakeups::{Bells, Ring, Wakeups};

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use crate::Claim;
 use crate::clock::Moment;
 
-/// It is worth looking again. That is all a ring says: whether there is room, only a look can tell.
+/// It is worth looking again. That is all a ring says: whether there is room, a look tells.
 ///
 /// ```
 /// assert_eq!(lock_core::Ring::new(), lock_core::Ring::default());

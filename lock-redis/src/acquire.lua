@@ -5,6 +5,8 @@
 local text, from, to, claim, ttl
 -- What is written at those where one is alone.
 local lone
+-- How many claims ahead that conflict are looked at.
+local NEAREST = 16
 
 -- A number greater than all before.
 local function count()
@@ -33,29 +35,47 @@ local function stay(number)
   return number
 end
 
--- When claims ahead that conflict first lapse on a queue; nothing if there is room. All of them count, not the one just
--- ahead alone: that one may leave, which rings nobody while a dead one before it has not lapsed. Who skips never looks
--- again, and learns of the first.
+-- When claims ahead that conflict first lapse on a queue; nothing if there is room. More than the one just ahead count: that one
+-- may leave, which rings nobody while a dead one before it has not lapsed. The nearest ones and the oldest are enough: who
+-- comes to a long queue must not cost more than one who comes to a short one. Who skips never looks again, and learns of the
+-- first.
 local function lapse(i, mine, mode, skips, lapsed)
-  local queue, room, first, offset, size = KEYS[i], empty(), math.huge, 0, 1
+  local queue, room, first, seen, offset, size = KEYS[i], empty(), math.huge, 0, 0, 1
   if lone[i] then
     local other, lasts = remains(lone[i], queue)
     add(room, other)
     return not fits(room, mode) and lasts or nil
   end
+  -- Passes by one that is ahead; whether it conflicts.
+  local function pass(name)
+    local its = name ~= claim and redis.call('GET', name)
+    if not its then
+      table.insert(lapsed, { queue, name })
+      return false
+    end
+    local other, lasts = remains(its, name)
+    if other == -1 and mode == -1 then return false end
+    first, seen = math.min(first, lasts), seen + 1
+    add(room, other)
+    return true
+  end
+  local function oldest()
+    for at = 0, math.huge, 64 do
+      local names = redis.call('ZRANGE', queue, string.format('%d', at), string.format('%d', at + 63))
+      for _, name in ipairs(names) do
+        if pass(name) then return end
+      end
+      if #names < 64 then return end
+    end
+  end
   local below = mine and '(' .. mine.number or '+inf'
   while true do
     local names = redis.call('ZRANGE', queue, below, '-inf', 'BYSCORE', 'REV', 'LIMIT', offset, size)
     for _, name in ipairs(names) do
-      local other, lasts = nil, nil
-      local its = name ~= claim and redis.call('GET', name)
-      if its then other, lasts = remains(its, name) end
-      if not other then
-        table.insert(lapsed, { queue, name })
-      elseif other ~= -1 or mode ~= -1 then
-        first = math.min(first, lasts)
-        add(room, other)
-        if skips and not fits(room, mode) then return first end
+      pass(name)
+      if (skips or seen >= NEAREST) and not fits(room, mode) then
+        if not skips then oldest() end
+        return first
       end
     end
     if #names < size then break end
@@ -107,13 +127,10 @@ local function acquire()
       first = math.min(first or math.huge, lasts)
     end
   end
-  number = mine and stay(mine.number)
-  if not number then
-    for _, dead in ipairs(lapsed) do
-      redis.call('ZREM', dead[1], dead[2])
-    end
-    number = enter()
+  for _, dead in ipairs(lapsed) do
+    redis.call('ZREM', dead[1], dead[2])
   end
+  number = mine and stay(mine.number) or enter()
   return first and { first, number } or number
 end
 

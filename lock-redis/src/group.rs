@@ -1,7 +1,8 @@
-//! Requests of one kind gather while one is under way, and go together.
+//! Requests of one kind gather while others are under way, and go together.
 //!
 //! A lone request goes at once, as part of whoever asks, until somebody else waits for it to end. What gathers meanwhile
-//! goes in one script: what a script costs the server, however little it does, is paid once for all.
+//! goes in one script: what a script costs the server, however little it does, is paid once for all. Where enough gather
+//! they do not wait for its end, or the server would wait for the client and the client for the server, in turns.
 #![allow(
     clippy::disallowed_methods,
     reason = "what goes together is nobody's own, and goes on without any of them"
@@ -20,6 +21,13 @@ use crate::step::{Part, Step};
 /// The most names of one script, which holds up every other client of the server. One claim always goes.
 const NAMES: usize = 256;
 
+/// The most scripts of one kind that are under way at a time, where no replicas are waited for: two would wait for them one
+/// after the other, longer than for the connection.
+const SCRIPTS: usize = 2;
+
+/// How many requests are worth a script beside another.
+const ENOUGH: usize = 8;
+
 /// The requests of one kind.
 pub(crate) struct Group {
     link: Arc<Link>,
@@ -30,8 +38,9 @@ pub(crate) struct Group {
 #[derive(Default)]
 struct State {
     waiting: Vec<Job>,
-    under_way: bool,
-    /// What is under way, if it is part of whoever asked.
+    /// How many scripts are under way.
+    under_way: usize,
+    /// The one under way, if it is part of whoever asked.
     driven: Option<Driven>,
 }
 
@@ -61,19 +70,27 @@ impl Group {
     /// What is to be driven, if nothing is under way. Else that goes on by itself from now on.
     fn enter(self: &Arc<Self>, job: Job) -> Option<Drive> {
         let mut state = self.state();
-        if std::mem::replace(&mut state.under_way, true) {
-            state.waiting.push(job);
-            let driven = state.driven.take();
-            drop(state);
-            driven.iter().for_each(Driven::let_go);
-            return None;
+        if state.under_way == 0 {
+            state.under_way = 1;
+            let drive = Drive::new(Turn(self.clone()).carry(vec![job]));
+            state.driven = Some(drive.driven());
+            return Some(drive);
         }
-        let drive = Drive::new(Turn(self.clone()).carry(vec![job]));
-        state.driven = Some(drive.driven());
-        Some(drive)
+        state.waiting.push(job);
+        let driven = state.driven.take();
+        let scripts = if self.link.replicas() > 0 { 1 } else { SCRIPTS };
+        let another = state.under_way < scripts && state.waiting.len() >= ENOUGH;
+        state.under_way += usize::from(another);
+        drop(state);
+        driven.iter().for_each(Driven::let_go);
+        if another {
+            // As if one had ended, those who wait go.
+            drop(Turn(self.clone()));
+        }
+        None
     }
 
-    /// What goes next. Where that is nothing, nothing is under way.
+    /// What goes next, instead of one that was under way.
     fn next(&self) -> Vec<Job> {
         let mut state = self.state();
         // Nobody waits for the answer any more.
@@ -85,7 +102,7 @@ impl Group {
             first || names <= NAMES
         };
         let count = state.waiting.iter().take_while(fits).count();
-        state.under_way = count > 0;
+        state.under_way -= usize::from(count == 0);
         state.driven = None;
         state.waiting.drain(..count).collect()
     }

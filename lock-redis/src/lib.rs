@@ -12,7 +12,6 @@ mod link;
 mod server;
 mod step;
 mod tls;
-mod turns;
 mod words;
 
 use error::NAME;

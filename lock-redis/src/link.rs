@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lock_core::{Bells, Claim, Error, ErrorKind, Grant, Result};
+use lock_core::{Bells, Claim, Error, ErrorKind, Grant, Result, Turns};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, RedisResult, Script, ServerErrorKind,
@@ -13,7 +13,6 @@ use redis::{
 use tokio::sync::Mutex;
 
 use crate::error::{explain, is_replica};
-use crate::turns::Turns;
 
 /// How long the server may take to answer before the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,6 +66,10 @@ impl Link {
 
     pub(crate) fn turns(&self) -> &Turns {
         &self.turns
+    }
+
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas
     }
 
     /// The grant that a ring told of; none where replicas must have it, which only a request sees to.
@@ -201,15 +204,7 @@ fn hear(bells: &Bells, turns: &Turns, gone: &AtomicBool, push: &PushInfo) {
     match (&push.kind, &push.data[..]) {
         (PushKind::Message, [_, said]) => {
             let said: String = redis::from_redis_value_ref(said).unwrap_or_default();
-            let mut numbers = said.split(' ').map_while(|number| number.parse().ok());
-            match (numbers.next(), numbers.next()) {
-                (Some(tag), turn) => {
-                    // First the turn: who is rung looks at once.
-                    turn.into_iter().for_each(|number| turns.come(tag, number));
-                    bells.ring(tag);
-                }
-                _ => bells.ring_all(),
-            }
+            turns.hear(&said, bells);
         }
         (PushKind::Disconnection, _) => {
             // First the one: who is rung looks at once, and on a new connection.
