@@ -9,9 +9,21 @@ use crate::clock::{nanos, wall_micros};
 use crate::turns::Turn;
 
 /// What stands on a key ahead of a number.
-const QUEUE: &str = "SELECT q.number, q.mode, q.owner, c.expires, c.bell = ''
-    FROM lock_queue q JOIN lock_claims c USING (owner)
-    WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number";
+macro_rules! queue {
+    ($order:literal) => {
+        concat!(
+            "SELECT q.number, q.mode, q.owner, c.expires, c.bell = ''
+            FROM lock_queue q JOIN lock_claims c USING (owner)
+            WHERE q.key = ?1 AND q.number < ?2 ORDER BY q.number",
+            $order
+        )
+    };
+}
+const OLDEST_FIRST: &str = queue!("");
+const NEAREST_FIRST: &str = queue!(" DESC");
+
+/// How many claims ahead that conflict are looked at.
+const NEAREST: usize = 16;
 
 /// One transaction's view: everything in it happens at one moment.
 pub(crate) struct Steps<'a> {
@@ -135,21 +147,25 @@ impl Steps<'_> {
         Ok(first)
     }
 
-    /// For one key. All that conflict count, not the one just ahead alone: that one may leave, which rings nobody while
-    /// a dead one before it has not lapsed.
+    /// For one key. More than the one just ahead count: that one may leave, which rings nobody while a dead one before it
+    /// has not lapsed. The nearest ones and the oldest are enough: who comes to a long queue must not cost more than one
+    /// who comes to a short one.
     fn lapse_on(&self, key: &str, mode: Mode, number: i64, lapsed: &mut Vec<Vec<u8>>) -> Result<Option<i64>> {
-        let (mut room, mut first) = (Room::default(), i64::MAX);
-        self.walk(key, number, |ahead| {
-            if ahead.expires <= self.now {
+        let (mut room, mut first, mut seen) = (Room::default(), i64::MAX, 0);
+        // Whether it conflicts, and whether so many have been looked at that nothing else is to be learned.
+        let mut pass = |ahead: Queued| {
+            let conflicts = (ahead.mode, mode) != (Mode::Shared, Mode::Shared) && ahead.expires > self.now;
+            if conflicts {
+                (first, seen) = (first.min(ahead.expires), seen + 1);
+                room.add(ahead.mode);
+            } else if ahead.expires <= self.now {
                 lapsed.push(ahead.owner);
-                return true;
             }
-            if (ahead.mode, mode) != (Mode::Shared, Mode::Shared) {
-                first = first.min(ahead.expires);
-            }
-            room.add(ahead.mode);
-            true
-        })?;
+            (conflicts, seen >= NEAREST && !room.fits(mode))
+        };
+        if !self.walk(NEAREST_FIRST, key, number, |ahead| !pass(ahead).1)? {
+            self.walk(OLDEST_FIRST, key, number, |ahead| !pass(ahead).0)?;
+        }
         Ok((!room.fits(mode)).then_some(first))
     }
 
@@ -160,19 +176,25 @@ impl Steps<'_> {
         number: i64,
         mut visit: impl FnMut(Queued) -> bool,
     ) -> Result<()> {
-        self.walk(key, number, |queued| queued.expires <= self.now || visit(queued))
+        self.walk(OLDEST_FIRST, key, number, |queued| queued.expires <= self.now || visit(queued)).map(drop)
     }
 
-    /// Visits the claims on a key ahead of `number`, lapsed or not, oldest first, while `visit` says to go on.
-    fn walk(&self, key: &str, number: i64, mut visit: impl FnMut(Queued) -> bool) -> Result<()> {
-        let mut statement = self.db.prepare_cached(QUEUE)?;
+    /// Visits the claims on a key ahead of `number`, lapsed or not, while `visit` says to go on; whether it always did.
+    fn walk(
+        &self,
+        queue: &str,
+        key: &str,
+        number: i64,
+        mut visit: impl FnMut(Queued) -> bool,
+    ) -> Result<bool> {
+        let mut statement = self.db.prepare_cached(queue)?;
         let mut rows = statement.query(params![key, number])?;
         while let Some(row) = rows.next()? {
             if !visit(Queued::read(row)?) {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn add(&mut self, claim: &Claim) -> Result<i64> {

@@ -150,9 +150,11 @@ async fn a_release_whose_answer_is_cut_off_is_not_a_loss(world: World) {
 async fn a_skip_after_a_cut_is_answered_by_the_store(world: World) {
     let near = world.client().await;
     let (far, line) = world.cuttable().await;
-    let [taken, free] = world.keys(["taken", "free"]);
+    let taken = world.key("taken");
     granted(near.acquire(&world.lasting(&taken)).await);
-    for _ in 0..10 {
+    for round in 0..10 {
+        // One for each: a request that was cut off may yet be done, and bring back a claim that was released.
+        let free = world.key(&format!("free/{round}"));
         let (refused, claim) = (world.lasting(&taken), world.lasting(&free));
         line.cut();
         busy(answer(|| far.acquire(&refused)).await);

@@ -120,13 +120,20 @@ async fn a_dropped_guard_is_released_over_lost_replies(world: World) {
 /// A wait that times out says so only once its place is gone, although the first word of that was lost.
 async fn a_timeout_over_lost_replies_leaves_no_place(world: World) {
     for fate in [Fate::ReplyLost, Fate::RequestLost] {
-        let (steady, flaky) = (world.steady().await, over(&world, first(Call::Release, fate)).await);
-        let guard = world.lock(&steady, world.key("a")).acquire().await.expect("free");
-        let waiting = world.lock(&flaky, world.key("a")).timeout(Duration::from_millis(50)).acquire();
-        let error = within("the timeout", waiting).await.expect_err("the key is held");
-        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-        let_go(guard).await;
-        let_go(gets_in(world.lock(&steady, world.key("a"))).await).await;
+        world
+            .unspoiled(async |world, _| {
+                let (steady, flaky) = (world.steady().await, over(&world, first(Call::Release, fate)).await);
+                let guard = world.lock(&steady, world.key("a")).acquire().await.expect("free");
+                let waiting = world.lock(&flaky, world.key("a")).timeout(Duration::from_millis(50)).acquire();
+                let error = within("the timeout", waiting).await.expect_err("the key is held");
+                let_go(guard).await;
+                let_go(gets_in(world.lock(&steady, world.key("a"))).await).await;
+                // What a stall held up for longer than a release is waited for goes on in the background.
+                let stalled = error.to_string().ends_with("no answer to the release in time");
+                assert!(stalled || error.kind() == ErrorKind::Timeout, "{error}");
+                !stalled
+            })
+            .await;
     }
 }
 

@@ -130,7 +130,7 @@ async fn readers_do_not_starve_a_writer(world: World) {
     let writer = world.lasting_as(Mode::Exclusive, &key).queued();
     granted(here.acquire(&early).await);
     busy(there.acquire(&writer).await);
-    let late: Vec<_> = (0..10).map(|_| world.lasting_as(Mode::Shared, &key).queued()).collect();
+    let late: Vec<_> = (0..20).map(|_| world.lasting_as(Mode::Shared, &key).queued()).collect();
     for reader in &late {
         busy(here.acquire(reader).await);
     }
@@ -170,7 +170,7 @@ async fn readers_behind_a_waiting_writer_get_in_together_after_it(world: World) 
 /// As many hold as there are permits: no more, and no fewer.
 async fn as_many_hold_as_there_are_permits(world: World) {
     let [here, there] = world.clients().await;
-    for of in [1, 2, 3, 10] {
+    for of in [1, 2, 3, 20] {
         let key = world.key(&format!("{of}"));
         let claims: Vec<_> = (0..=of).map(|_| world.lasting_as(permit(of), &key)).collect();
         let (last, first) = claims.split_last().expect("at least two");

@@ -14,7 +14,10 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_waiter_that_follows_it_finds_a_dead_holder, exclusive),
     case!(a_waiter_that_follows_it_finds_a_dead_waiter_ahead, exclusive; needs Fair),
     case!(a_dead_holder_is_found_though_a_waiter_between_gives_up, exclusive; needs Fair),
+    case!(a_dead_holder_is_found_though_a_crowd_between_gives_up, exclusive; needs Fair),
+    case!(a_dead_holder_is_found_behind_one_that_has_lapsed, exclusive; needs Fair),
     case!(a_dead_waiter_is_found_though_both_beside_it_leave, exclusive; needs Fair),
+    case!(a_dead_waiter_is_found_though_a_few_behind_it_leave, exclusive; needs Fair),
     case!(a_waiter_that_follows_it_finds_the_end_of_a_cooldown, exclusive),
     case!(a_permit_is_found_at_the_first_lapse; needs Permits),
     case!(a_lapse_that_changes_nothing_is_not_waited_for; needs Shared, Several),
@@ -60,22 +63,49 @@ async fn a_waiter_that_follows_it_finds_a_dead_waiter_ahead(world: World) {
     follow(&there, &waiter).await;
 }
 
-/// All that are ahead count, not the one just ahead alone: that one may give up, which rings nobody while the dead
-/// holder has not lapsed.
+/// The one just ahead does not suffice: it may give up, which rings nobody while the dead holder has not lapsed.
 async fn a_dead_holder_is_found_though_a_waiter_between_gives_up(world: World) {
+    a_dead_one_is_found_though_others_leave(world, 0, 1).await;
+}
+
+/// However many there are between them.
+async fn a_dead_holder_is_found_though_a_crowd_between_gives_up(world: World) {
+    a_dead_one_is_found_though_others_leave(world, 0, 40).await;
+}
+
+/// Nor do the one just ahead and the oldest suffice: both may leave, and a dead waiter between them is left.
+async fn a_dead_waiter_is_found_though_both_beside_it_leave(world: World) {
+    a_dead_one_is_found_though_others_leave(world, 1, 1).await;
+}
+
+/// Who is among the nearest sixteen is found though all between leave, and all before.
+async fn a_dead_waiter_is_found_though_a_few_behind_it_leave(world: World) {
+    a_dead_one_is_found_though_others_leave(world, 20, 15).await;
+}
+
+/// So many come before a dead one and so many after it, all of whom leave: the one behind them finds it.
+async fn a_dead_one_is_found_though_others_leave(world: World, before: usize, between: usize) {
     let trial = async |world: World, ttl: Duration| {
         let [here, there] = world.clients().await;
         let key = world.key("a");
-        let [between, waiter] = world.rivals(&key).map(Claim::queued);
+        let others = |count: usize| (0..count).map(|_| world.lasting(&key).queued()).collect::<Vec<_>>();
+        let (older, younger) = (others(before), others(between));
+        let (dead, waiter) = (world.claim_for(ttl, &key).queued(), world.lasting(&key).queued());
+        for claim in &older {
+            answered(here.acquire(claim).await);
+        }
         let asked = Since::now();
-        answered(here.acquire(&world.claim_for(ttl, &key)).await);
-        answered(here.acquire(&between).await);
+        for claim in [&dead].into_iter().chain(&younger) {
+            answered(here.acquire(claim).await);
+        }
         let retry_after = busy(there.acquire(&waiter).await).retry_after;
         if !asked.within(ttl) {
-            // It may have lapsed before the look, which then saw a living one alone.
+            // It may have lapsed before the look, which then saw living ones alone.
             return false;
         }
-        held(here.release(&between, AT_ONCE).await);
+        for claim in younger.iter().chain(&older) {
+            held(here.release(claim, AT_ONCE).await);
+        }
         within("retry_after", pause(retry_after)).await;
         follow(&there, &waiter).await;
         true
@@ -83,23 +113,27 @@ async fn a_dead_holder_is_found_though_a_waiter_between_gives_up(world: World) {
     world.unspoiled(trial).await;
 }
 
-/// Nor do the one just ahead and the oldest suffice: both may leave, and a dead waiter between them is left.
-async fn a_dead_waiter_is_found_though_both_beside_it_leave(world: World) {
+/// What has lapsed and is still there does not hide the one behind it.
+async fn a_dead_holder_is_found_behind_one_that_has_lapsed(world: World) {
     let trial = async |world: World, ttl: Duration| {
         let [here, there] = world.clients().await;
         let key = world.key("a");
-        let [oldest, between] = world.rivals(&key).map(Claim::queued);
-        let (dead, waiter) = (world.claim_for(ttl, &key).queued(), world.lasting(&key).queued());
-        answered(here.acquire(&oldest).await);
+        let (lapsed, dead) = (world.claim_for(ttl, &key).queued(), world.claim_for(ttl * 4, &key).queued());
+        let others: Vec<_> = (0..20).map(|_| world.lasting(&key).queued()).collect();
+        let waiter = world.lasting(&key).queued();
+        answered(here.acquire(&lapsed).await);
         let asked = Since::now();
-        answered(here.acquire(&dead).await);
-        answered(here.acquire(&between).await);
+        for claim in [&dead].into_iter().chain(&others) {
+            answered(here.acquire(claim).await);
+        }
+        pause(ttl).await;
         let retry_after = busy(there.acquire(&waiter).await).retry_after;
-        if !asked.within(ttl) {
+        if !asked.within(ttl * 4) {
             return false;
         }
-        held(here.release(&between, AT_ONCE).await);
-        held(here.release(&oldest, AT_ONCE).await);
+        for claim in &others {
+            held(here.release(claim, AT_ONCE).await);
+        }
         within("retry_after", pause(retry_after)).await;
         follow(&there, &waiter).await;
         true

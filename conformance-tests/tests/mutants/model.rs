@@ -84,7 +84,8 @@ impl Model {
             (_, mode, _) => mode,
         };
         let mut room = Room::default();
-        modes().for_each(|mode| room.add(seen(mode)));
+        let far = if self.rule == RoomBehindTheNearest { ahead.len().saturating_sub(16) } else { 0 };
+        modes().skip(far).for_each(|mode| room.add(seen(mode)));
         room.fits(seen(claim.mode()))
     }
 
@@ -132,6 +133,8 @@ impl Model {
         let mut lapses = ahead.iter().map(|entry| entry.expires);
         let lapse = match self.rule {
             RetryAfterTheLastLapse => lapses.max(),
+            RetryAfterTheNearest => lapses.rev().take(16).min(),
+            RetryAfterTheOldest => lapses.take(16).min(),
             RetryAfterTheEnds => lapses.clone().next().into_iter().chain(lapses.next_back()).min(),
             _ => lapses.min(),
         };

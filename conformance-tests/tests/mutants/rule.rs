@@ -15,6 +15,7 @@ pub(crate) enum Rule {
     OneFreeKeyIsEnough,
     OwnLimitCounts,
     LargestLimitCounts,
+    RoomBehindTheNearest,
     // What a look leaves.
     RefusedSkipKeepsFreeKeys,
     QueuedOnFullKeysOnly,
@@ -58,5 +59,7 @@ pub(crate) enum Rule {
     SecondRingIsMissed,
     RetryAfterTheOwnTtl,
     RetryAfterTheLastLapse,
+    RetryAfterTheNearest,
+    RetryAfterTheOldest,
     RetryAfterTheEnds,
 }

@@ -299,6 +299,18 @@ pub(crate) const MUTANTS: &[(Mutant, &[&str])] = &[
     (Model(EarlyRingIsMissed), &["bells::a_bell_that_came_down_can_hang_again"]),
     (Model(SecondRingIsMissed), &["bells::a_bell_rings_more_than_once"]),
     (Model(RetryAfterTheOwnTtl), &["retry_after::it_is_never_later_than_the_lapse"]),
+    (
+        Model(RetryAfterTheNearest),
+        &[
+            "retry_after::a_dead_holder_is_found_behind_one_that_has_lapsed",
+            "retry_after::a_dead_holder_is_found_though_a_crowd_between_gives_up",
+        ],
+    ),
+    (
+        Model(RoomBehindTheNearest),
+        &["modes::as_many_hold_as_there_are_permits", "modes::readers_do_not_starve_a_writer"],
+    ),
+    (Model(RetryAfterTheOldest), &["retry_after::a_dead_waiter_is_found_though_a_few_behind_it_leave"]),
     (Model(RetryAfterTheEnds), &["retry_after::a_dead_waiter_is_found_though_both_beside_it_leave"]),
     (Model(RetryAfterTheLastLapse), &["retry_after::a_permit_is_found_at_the_first_lapse"]),
     (Veneer(CaseIsIgnored), &["key_names::every_printable_ascii_byte_makes_a_key_of_its_own"]),
