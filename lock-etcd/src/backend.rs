@@ -41,11 +41,14 @@ impl Backend for Etcd {
             return Ok(attempt);
         }
         let (mut way, mut under) = (None, Under::Short);
+        let mut alone = !self.shared.crowds.expected(claim);
         // Whoever comes at the same moment may be faster, again and again.
         while started.elapsed() < CROWDED {
             let answer = match self.shared.leases.known(claim.owner()) {
                 Some(known) => self.look(claim, &places, known.number, started).await?,
-                None if claim.waits() => self.queue(claim, &places, started, &mut under).await?,
+                None if claim.waits() => {
+                    self.queue(claim, &places, started, std::mem::take(&mut alone), &mut under).await?
+                }
                 None => self.skip(claim, &places, started, &mut way, &mut under).await?,
             };
             if let Some(attempt) = answer {

@@ -45,6 +45,7 @@ impl Etcd {
             let part = Part {
                 step: end(known.form, known.number)?,
                 skips: false,
+                waits: true,
                 keys: places.len(),
                 apart: vec![Apart::Claim(claim.owner())],
             };

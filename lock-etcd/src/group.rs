@@ -44,8 +44,10 @@ pub(crate) trait Kind: Send + Sync + 'static {
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) step: Step,
-    /// Where its condition does not hold, nothing at all may be written.
+    /// Where its condition does not hold, it writes nothing.
     pub(crate) skips: bool,
+    /// It will write in any case, if not now.
+    pub(crate) waits: bool,
     /// How many keys it is about.
     pub(crate) keys: usize,
     /// No two that have one of these in common go together: the store looks at the conditions of all before it does any.

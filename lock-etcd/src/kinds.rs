@@ -97,9 +97,9 @@ impl Arrivals {
     }
 }
 
-/// Whether there is one among them that writes in any case: then the epoch may be raised beside them.
+/// Whether there is one among them that writes in any case, be it later: then the epoch may be raised beside them.
 fn queued(parts: &[Part]) -> bool {
-    parts.iter().any(|part| !part.skips)
+    parts.iter().any(|part| part.waits)
 }
 
 /// Claims leave. Answers whether each was there.

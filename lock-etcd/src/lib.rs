@@ -10,6 +10,7 @@ use lock_core::{Error, Result};
 mod address;
 mod backend;
 mod clock;
+mod crowds;
 mod ending;
 mod epoch;
 mod error;
@@ -27,6 +28,7 @@ mod waiter;
 mod wakeups;
 
 use address::Address;
+use crowds::Crowds;
 use epoch::Epoch;
 use error::NAME;
 use group::Group;
@@ -65,6 +67,7 @@ struct Shared {
     names: Names,
     epoch: Arc<Epoch>,
     leases: Leases,
+    crowds: Crowds,
     /// How many arrivals there have been.
     arrived: AtomicU64,
 }
@@ -270,7 +273,13 @@ async fn start(source: Source, prefix: Option<String>) -> Result<Etcd> {
     link.session().await?;
     Ok(Etcd::over(
         Arc::new(link),
-        Arc::new(Shared { names, epoch, leases: Leases::default(), arrived: AtomicU64::new(0) }),
+        Arc::new(Shared {
+            names,
+            epoch,
+            leases: Leases::default(),
+            crowds: Crowds::default(),
+            arrived: AtomicU64::new(0),
+        }),
     ))
 }
 

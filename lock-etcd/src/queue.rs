@@ -162,6 +162,11 @@ impl View {
         Mine::from(own.collect())
     }
 
+    /// Whether anybody else is there.
+    pub(crate) fn others(&self, owner: Owner) -> bool {
+        self.queues.iter().flatten().any(|entry| !entry.is_of(owner))
+    }
+
     /// Under which names a claim can come that is not there.
     pub(crate) fn under(&self, places: &[Place]) -> Under {
         let taken = |(queue, place): (&Vec<Entry>, &Place)| {

@@ -51,12 +51,14 @@ impl Etcd {
         self.judge(claim, places, &view, started).await
     }
 
-    /// Joins the queue, and looks. `under` is how it can join, as far as that is known.
+    /// Joins the queue, and looks; or only takes the claim if nobody is there, if that is `alone`. `under` is how it can
+    /// join, as far as that is known.
     pub(crate) async fn queue(
         &self,
         claim: &Claim,
         places: &[Place],
         started: Moment,
+        alone: bool,
         under: &mut Under,
     ) -> Result<Option<Attempt>> {
         let seconds = whole_seconds(claim.ttl());
@@ -64,10 +66,18 @@ impl Etcd {
             Some(lease) => lease,
             None => self.link.grant(seconds).await?,
         };
-        match self.arrive(claim, places, Way::Queue, under, lease).await? {
-            Arrival::Arrived(known, None) => self.grant(claim, places, &known, started).await,
-            Arrival::Arrived(_, Some(view)) => self.judge(claim, places, &view, started).await,
+        let way = if alone { Way::IfFree } else { Way::Queue };
+        match self.arrive(claim, places, way, under, lease).await? {
+            Arrival::Arrived(known, None) => {
+                self.shared.crowds.met(claim, false);
+                self.grant(claim, places, &known, started).await
+            }
+            Arrival::Arrived(_, Some(view)) => {
+                self.shared.crowds.met(claim, view.others(claim.owner()));
+                self.judge(claim, places, &view, started).await
+            }
             Arrival::Not(view, _) => {
+                self.shared.crowds.met(claim, view.others(claim.owner()));
                 *under = view.under(places);
                 self.judge(claim, places, &view, started).await
             }
@@ -147,7 +157,7 @@ impl Etcd {
         let (step, skips) =
             (steps::arrive(claim, places, way, under, &lease, (nth, floor)), !matches!(way, Way::Queue));
         let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
-        let part = Part { step, skips, keys: places.len(), apart };
+        let part = Part { step, skips, waits: claim.waits(), keys: places.len(), apart };
         let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
             Ok(arrived) => arrived,
             Err(Trouble::NoLease) => return Ok(Arrival::Again),

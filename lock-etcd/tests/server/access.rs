@@ -109,7 +109,7 @@ enum Staleness {
     Expiry,
 }
 
-/// Arguments by which tokens of users expire after a second, and the directory of their keys.
+/// Arguments by which tokens of users expire after two seconds, and the directory of their keys.
 fn expiring() -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str| directory.path().join(name).display().to_string();
@@ -118,7 +118,7 @@ fn expiring() -> (tempfile::TempDir, String) {
         let output = Command::new("openssl").args(words.split(' ')).output().expect("openssl is installed");
         assert!(output.status.success(), "{output:?}");
     }
-    let token = format!("--auth-token=jwt,pub-key={public},priv-key={private},sign-method=RS256,ttl=1s");
+    let token = format!("--auth-token=jwt,pub-key={public},priv-key={private},sign-method=RS256,ttl=2s");
     (directory, token)
 }
 
@@ -136,7 +136,7 @@ async fn a_client_works_on_when_tokens_of_users(#[case] staleness: Staleness) {
     let (root, url) = guard(&server, "lock/", "lock0").await;
     let [one, two] = [(); 2].map(|()| Etcd::connect(url.clone()));
     let (one, two) = (within(one).await.expect("a user"), within(two).await.expect("a user"));
-    let (one, two) = (Locker::new(one).with_ttl(SHORT), Locker::new(two).with_ttl(SHORT));
+    let (one, two) = (Locker::new(one).with_ttl(2 * SHORT), Locker::new(two).with_ttl(2 * SHORT));
     // Streams are there, and have tokens.
     let held = within(one.lock("a").acquire()).await.expect("granted");
     let waiter = tokio::spawn(two.lock("a").acquire());
@@ -150,7 +150,7 @@ async fn a_client_works_on_when_tokens_of_users(#[case] staleness: Staleness) {
         Staleness::Expiry => {}
     }
     // Two renewals later.
-    tokio::time::sleep(SHORT).await;
+    tokio::time::sleep(2 * SHORT).await;
     assert!(held.is_held());
     let skipped = within(one.lock("b").try_acquire()).await;
     if !matches!(staleness, Staleness::Restart) {

@@ -101,7 +101,9 @@ async fn a_hand_over_is_two_writes(#[case] contenders: u64, #[case] rounds: u64,
     let [writes, removed, leases] = differences(before, counts(&server).await);
     let turns = contenders * rounds;
     assert_eq!(removed, turns, "each leaves once, by one name");
-    assert_eq!(writes, 2 * turns + leases, "{contenders} times {rounds}");
+    // Who expected nobody asks twice: at first, and where nobody was met eight times over.
+    let guesses = writes - 2 * turns - leases;
+    assert!(guesses <= contenders + turns / 8, "{contenders} times {rounds}: {guesses} wrong guesses");
     assert!(leases <= contenders, "{leases} for {contenders}");
     let watches = streams(&server, "Watch", "Watch").await;
     assert!(if apart { watches <= contenders } else { watches == 1 }, "{watches} streams");

@@ -82,7 +82,12 @@ async fn a_namesake_joins_the_queue_by_one_write_if_its_owner_sorts(#[case] afte
     }
     let [one, two] = both;
     assert!(matches!(acquire(&store, &one).await, Attempt::Granted(_)));
-    store.release(&spare, NO).await.expect("it was there");
+    // So that others are expected there.
+    let other = claim("a", LONG);
+    assert!(matches!(acquire(&store, &other).await, Attempt::Busy(_)));
+    for gone in [&other, &spare] {
+        store.release(gone, NO).await.expect("it was there");
+    }
     let proposals = async || {
         etcd_metric(server.url(), "etcd_server_proposals_committed_total").await.expect("it tells of itself")
     };
