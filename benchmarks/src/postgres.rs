@@ -27,9 +27,9 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// A server by address, or one of this machine's program where there is none.
     pub(crate) fn new(url: &str) -> Self {
-        let server = (url == "postgres:").then(|| {
-            Server::with(Software::Postgres, &["-c", "shared_preload_libraries=pg_stat_statements"])
-        });
+        // Measured as it is used: what it has acknowledged is on the disk.
+        let settings = ["-c", "fsync=on", "-c", "shared_preload_libraries=pg_stat_statements"];
+        let server = (url == "postgres:").then(|| Server::with(Software::Postgres, &settings));
         let url = server.as_ref().map_or(url, |server| server.url()).to_owned();
         Self { url, server }
     }

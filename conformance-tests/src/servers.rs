@@ -9,6 +9,9 @@
 //! | PostgreSQL | `LOCK_TEST_POSTGRES_URL` | `LOCK_TEST_POSTGRES_IMAGE`, or `postgres:15-bookworm` | `postgres` |
 //! | etcd | `LOCK_TEST_ETCD_URL` | `LOCK_TEST_ETCD_IMAGE`, or `quay.io/coreos/etcd:v3.5.21` | `etcd` |
 //!
+//! What a container keeps, it keeps in memory, and a PostgreSQL that is started here has `fsync` off: a busy disk would hold up
+//! every test, and only a machine that loses its power would show the difference.
+//!
 //! A container or program is ended when its [`Server`] is dropped, and by a process that holds a pipe to this one when
 //! this one dies, however it dies.
 
@@ -131,7 +134,7 @@ impl Server {
         Self::program(Program::start(software.recipe(), arguments))
     }
 
-    /// A PgBouncer in transaction mode, before a PostgreSQL of this machine.
+    /// A PgBouncer in transaction mode, with further settings, before a PostgreSQL of this machine.
     ///
     /// # Panics
     ///
@@ -140,10 +143,10 @@ impl Server {
     /// ```no_run
     /// use conformance_tests::{Server, Software};
     /// let behind = Server::with(Software::Postgres, &[]);
-    /// let server = Server::pgbouncer(&behind);
+    /// let server = Server::pgbouncer(&behind, &["server_round_robin = 1"]);
     /// ```
-    pub fn pgbouncer(behind: &Self) -> Self {
-        Self::program(Program::start(&PGBOUNCER, &[&behind.port().to_string()]))
+    pub fn pgbouncer(behind: &Self, settings: &[&str]) -> Self {
+        Self::program(Program::start(&PGBOUNCER, &[&[&*behind.port().to_string()], settings].concat()))
     }
 
     /// Three etcd members that make one cluster.

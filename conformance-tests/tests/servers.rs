@@ -153,7 +153,7 @@ fn leaves_nothing_when_killed(test: &str) {
 
 fn a_pgbouncer_stands_before_a_postgres() {
     let behind = Server::with(Software::Postgres, &[]);
-    let before = Server::pgbouncer(&behind);
+    let before = Server::pgbouncer(&behind, &[]);
     assert_ne!(before.port(), behind.port());
     let url = before.url().to_owned();
     drop(before);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use humantime::{format_duration, parse_duration};
-use lock_core::{Backend, Guard, Locker, Token};
+use lock_core::{Backend, ErrorKind, Guard, Locker, Token};
 use lock_postgres::Postgres;
 
 use crate::backend::{KNOWN, Url};
@@ -100,9 +100,11 @@ impl Options {
         }
         let locks = self.locker(url.connect().await?, "probe");
         // Skipping, what is wrong is said at once, and not after having been tried again for a while.
-        match locks.lock("probe").shared().try_acquire().await? {
-            Some(guard) => Ok(guard.release().await?),
-            None => Ok(()),
+        let Some(guard) = locks.lock("probe").shared().try_acquire().await? else { return Ok(()) };
+        match guard.release().await {
+            // The store is there, only slow: the release goes on by itself.
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(()),
+            released => Ok(released?),
         }
     }
 

@@ -1,6 +1,7 @@
 -- Looks once for each of some claims, in order. Each has a stretch of `keys`, from its `first` to the next one's.
--- Answers two numbers for each: its token and its lease, or 0 and when to look again, or -1 and 0 if it cannot be told
--- because rows of an earlier grant of the same claim are pinned by a transaction. Times are microseconds.
+-- Answers two numbers for each: its token and its lease; or when to look again, after 0, or less than that: minus the number
+-- of the place that it has; or -1 and 0 if it cannot be told because rows of an earlier grant of the same claim are pinned by a
+-- transaction. Times are microseconds.
 CREATE FUNCTION {acquire}(
     owners bytea[], modes integer[], ttls bigint[], waits boolean[], tags bigint[], labels text[],
     firsts integer[], keys bytea[], client text
@@ -10,28 +11,12 @@ DECLARE
     answers bigint[];
     settled boolean[];
     -- The claim that is looked at.
-    own bytea; its_mode integer; its_ttl interval; its_keys bytea[]; its_number bigint;
+    own bytea; its_mode integer; its_ttl interval; its_keys bytea[]; its_number bigint; before bigint;
     occupied boolean; stands boolean; looked integer;
     -- Whether it lacks room behind all that is there, and behind what has not lapsed.
     full_ boolean; full_of_live boolean; from_the_future boolean;
     first_lapse timestamptz; expiry timestamptz;
 BEGIN
-    IF cardinality(keys) = 1 THEN
-        -- Most ask alone, for one key that nobody else wants.
-        PERFORM FROM {claims} WHERE key = keys[1] LIMIT 1;
-        IF NOT FOUND THEN
-            entered := {enter}(keys);
-            INSERT INTO {claims} (key, number, owner, mode, parts, expires, ttl, bell, tag, label)
-            SELECT keys[1], {next}(), owners[1], modes[1], 1, clock_timestamp() + ttls[1] * interval '1 millisecond',
-                ttls[1] * interval '1 millisecond', client, tags[1], labels[1]
-            -- Somebody may have come while it waited to enter.
-            WHERE NOT EXISTS (SELECT FROM {claims} WHERE key = keys[1])
-            RETURNING number INTO its_number;
-            IF FOUND THEN
-                RETURN ARRAY[its_number, ttls[1] * 1000];
-            END IF;
-        END IF;
-    END IF;
     answers := array_fill(0::bigint, ARRAY[2 * cardinality(owners)]);
     settled := array_fill(false, ARRAY[cardinality(owners)]);
     PERFORM FROM {claims} WHERE owner = ANY (owners) LIMIT 1;
@@ -69,33 +54,48 @@ BEGIN
                 -- The room rule. Rows that have lapsed count until they are gone, which one that a transaction has pinned
                 -- is not.
                 looked := 0;
+                before := coalesce(its_number, 9223372036854775807);
                 LOOP
                     SELECT coalesce(bool_or(NOT fits), false), coalesce(bool_or(NOT fits_live), false), coalesce(bool_or(ahead), false),
-                        min(lapse) FILTER (WHERE NOT fits_live)
+                        min(least(lapse, oldest)) FILTER (WHERE NOT fits_live)
                     INTO full_, full_of_live, from_the_future, first_lapse
-                    FROM (
+                    -- Who comes to a long queue must not cost more than one who comes to a short one. As many permits as there are
+                    -- fill the key.
+                    FROM unnest(its_keys) AS its_key, LATERAL (
                         SELECT {fits}(its_mode, count(*), count(*) FILTER (WHERE mode = -1), count(*) FILTER (WHERE mode > 0), min(mode)) AS fits,
-                            {fits}(its_mode, count(*) FILTER (WHERE live), count(*) FILTER (WHERE live AND mode = -1),
-                                count(*) FILTER (WHERE live AND mode > 0), min(mode) FILTER (WHERE live)) AS fits_live,
-                            bool_or(ahead) AS ahead,
-                            min(expires) FILTER (WHERE live) AS lapse
+                            bool_or(ahead) AS ahead
                         FROM (
-                            SELECT key, mode, expires, expires > clock_timestamp() AS live, expires > clock_timestamp() + ttl AS ahead
-                            FROM {claims}
-                            WHERE key = ANY (its_keys) AND (its_number IS NULL OR number < its_number)
-                        ) AS ahead
-                        GROUP BY key
-                    ) AS queues;
+                            SELECT mode, expires > clock_timestamp() + ttl AS ahead FROM {claims}
+                            WHERE key = its_key AND number < before AND (mode <> -1 OR its_mode <> -1)
+                            ORDER BY number DESC LIMIT greatest(its_mode, 16)
+                        ) AS nearest
+                    ) AS queue, LATERAL (
+                        SELECT {fits}(its_mode, count(*), count(*) FILTER (WHERE mode = -1), count(*) FILTER (WHERE mode > 0), min(mode)) AS fits_live,
+                            min(expires) AS lapse
+                        FROM (
+                            SELECT mode, expires FROM {claims}
+                            WHERE key = its_key AND number < before AND (mode <> -1 OR its_mode <> -1) AND expires > clock_timestamp()
+                            ORDER BY number DESC LIMIT greatest(its_mode, 16)
+                        ) AS nearest
+                    ) AS living, LATERAL (
+                        -- More than the one just ahead count, and the oldest, too: those between may leave, which rings nobody
+                        -- while a dead one has not lapsed.
+                        SELECT min(expires) AS oldest FROM (
+                            SELECT expires FROM {claims}
+                            WHERE key = its_key AND number < before AND (mode <> -1 OR its_mode <> -1) AND expires > clock_timestamp()
+                            ORDER BY number LIMIT 1
+                        ) AS oldest
+                    ) AS oldest;
                     looked := looked + 1;
                     EXIT WHEN looked = 3 OR enters = 0;
                     IF from_the_future THEN
                         -- The clock was set back. Or it would last as much longer.
                         UPDATE {claims} SET expires = clock_timestamp() + ttl
-                        WHERE key = ANY (its_keys) AND (its_number IS NULL OR number < its_number) AND expires > clock_timestamp() + ttl;
+                        WHERE key = ANY (its_keys) AND number < before AND expires > clock_timestamp() + ttl;
                     ELSIF full_ AND NOT full_of_live THEN
                         DELETE FROM {claims} AS c USING (
                             SELECT key, number FROM {claims}
-                            WHERE key = ANY (its_keys) AND (its_number IS NULL OR number < its_number) AND expires <= clock_timestamp()
+                            WHERE key = ANY (its_keys) AND number < before AND expires <= clock_timestamp()
                             FOR UPDATE SKIP LOCKED
                         ) AS lapsed
                         WHERE c.key = lapsed.key AND c.number = lapsed.number;
@@ -117,10 +117,8 @@ BEGIN
                 expiry := clock_timestamp() + its_ttl;
                 UPDATE {claims} SET expires = expiry, bell = client WHERE owner = own;
             END IF;
-            IF NOT full_ THEN
-                -- One that waited was stored when it came, and last when it looked. It needs no write to be the holder.
-                answers[2 * i - 1] := its_number;
-            END IF;
+            -- One that waited was stored when it came, and last when it looked. It needs no write to be the holder.
+            answers[2 * i - 1] := CASE WHEN full_ THEN coalesce(-its_number, 0) ELSE its_number END;
             -- Nobody tells when a transaction lets go of what it has pinned. And should the clock have been set back, what
             -- lies further ahead than the ttl will be cut to it.
             expiry := CASE WHEN full_ THEN coalesce(first_lapse, clock_timestamp() + interval '50 milliseconds')

@@ -1,7 +1,6 @@
 //! The trait: one call of a function a step.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,28 +8,7 @@ use lock_core::{Attempt, Backend, Claim, Ownership, Profile, Result, Wakeups};
 
 use crate::Postgres;
 use crate::error::NAME;
-
-/// Who has been told to wait, by their tags. What is left of one that was dropped unreleased is eight bytes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Places(Arc<Mutex<HashSet<u64>>>);
-
-impl Places {
-    fn has(&self, claim: &Claim) -> bool {
-        self.tags().contains(&claim.tag())
-    }
-
-    fn add(&self, claim: &Claim) {
-        self.tags().insert(claim.tag());
-    }
-
-    fn remove(&self, claim: &Claim) {
-        self.tags().remove(&claim.tag());
-    }
-
-    fn tags(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::link::Link;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -43,16 +21,18 @@ impl Backend for Postgres {
     }
 
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
+        let turns = self.ear.turns();
+        if let Some(grant) = turns.take(claim) {
+            return Ok(Attempt::Granted(grant));
+        }
         if claim.waits() && self.server.sessions {
             self.ear.listen().await;
         }
         // A look that most likely writes nothing does not wait for those that do.
-        let line = if self.places.has(claim) { &self.ends } else { &self.asks };
-        let attempt = line.acquire(claim).await?;
-        match attempt {
-            Attempt::Busy(_) if claim.waits() => self.places.add(claim),
-            _ => self.places.remove(claim),
-        }
+        let waits = turns.waits(claim);
+        let line = if waits { &self.ends } else { &self.asks };
+        let (attempt, place) = line.acquire(claim, !waits).await?;
+        place.into_iter().for_each(|number| turns.wait(claim, number));
         Ok(attempt)
     }
 
@@ -61,7 +41,7 @@ impl Backend for Postgres {
     }
 
     async fn release(&self, claim: &Claim, keep: Duration) -> Result<Ownership> {
-        self.places.remove(claim);
+        self.ear.turns().forget(claim);
         self.ends.release(claim, keep).await
     }
 
@@ -75,8 +55,9 @@ impl Backend for Postgres {
     /// With connections of its own, also where this one has somebody else's.
     async fn fork(&self) -> Result<Arc<dyn Backend>> {
         let server = self.server.without_pool();
-        let line = self.asks.beside(server.clone());
-        line.open().await?;
+        let link = Arc::new(Link::new(server.clone()));
+        link.open().await?;
+        let line = self.asks.beside(link);
         Ok(Arc::new(Self { server, asks: line.clone(), ends: line, ..self.clone() }))
     }
 }

@@ -21,10 +21,10 @@ mod wakeups;
 
 pub use transaction::{FENCES, RowWait, Rows, create_fences, fence, lock_in, lock_rows, try_lock_in};
 
-use backend::Places;
 use error::NAME;
 use house::House;
 use line::Line;
+use link::Link;
 use names::Names;
 use server::Server;
 use steps::Statements;
@@ -56,7 +56,6 @@ pub struct Postgres {
     /// Where they are renewed and released.
     ends: Arc<Line>,
     ear: Arc<Ear>,
-    places: Places,
 }
 
 impl Postgres {
@@ -234,11 +233,13 @@ impl Options {
     async fn start(self, options: PgConnectOptions, pool: Option<PgPool>) -> Result<Postgres> {
         self.names.check()?;
         let mut server = Server::new(options, pool);
-        {
-            let mut session = server.open().await?;
-            server.unicode = schema::ready(&mut session, &self.names).await?;
+        let mut one = server.open().await?;
+        server.unicode = schema::ready(&mut one, &self.names).await?;
+        if !one.stays() {
+            one = server.without_pool().open().await?;
         }
-        server.sessions = server.without_pool().has_sessions().await?;
+        let mut two = server.without_pool().open().await?;
+        server.sessions = Server::has_sessions(&mut one, &mut two).await?;
         if !server.sessions {
             tracing::info!("behind a transaction pooler no rings are heard: who waits looks by itself");
         }
@@ -249,11 +250,15 @@ impl Options {
         };
         let house = Arc::new(House::new(server.without_pool(), &self.names));
         let statements = Arc::new(Statements::new(&self.names));
-        let asks = Line::new(server.clone(), statements, channel.clone(), house);
-        let ends = asks.beside(server.clone());
-        asks.open().await?;
+        let link = Arc::new(Link::new(server.clone()));
+        if server.pool.is_none() {
+            link.open_with(one).await?;
+            link.open_with(two).await?;
+        }
+        let asks = Line::new(link.clone(), statements, channel.clone(), house);
+        let ends = asks.beside(link);
         let ear = Arc::new(Ear::new(server.without_pool(), channel));
-        Ok(Postgres { names: Arc::new(self.names), server, asks, ends, ear, places: Places::default() })
+        Ok(Postgres { names: Arc::new(self.names), server, asks, ends, ear })
     }
 }
 

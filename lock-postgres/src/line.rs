@@ -6,23 +6,22 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lock_core::{Attempt, Claim, Drive, Driven, Error, ErrorKind, Ownership, Result};
+use lock_core::{Claim, Drive, Driven, Error, ErrorKind, Ownership, Result};
 use sqlx::postgres::PgArguments;
 use tokio::sync::oneshot;
 
 use crate::error::strange;
 use crate::house::House;
 use crate::link::Link;
-use crate::server::Server;
-use crate::steps::{self, Statements};
+use crate::steps::{self, Looked, Statements};
 
 /// The most keys of one call to acquire or release, which holds up others who want them.
 const KEYS: usize = 256;
 
-/// A connection, and those who want something of it.
+/// Those who want something of a connection, one call at a time.
 #[derive(Debug)]
 pub(crate) struct Line {
-    link: Link,
+    link: Arc<Link>,
     statements: Arc<Statements>,
     channel: Arc<str>,
     house: Arc<House>,
@@ -48,7 +47,8 @@ type Reply<T> = oneshot::Sender<T>;
 
 /// What is asked for, and where the answer goes.
 enum Job {
-    Acquire(Claim, Reply<Result<Attempt>>),
+    /// Whether it comes for the first time, too.
+    Acquire(Claim, bool, Reply<Result<Looked>>),
     Release(Claim, Duration, Reply<Result<Ownership>>),
     Renew(Vec<Arc<Claim>>, Reply<Vec<Result<Ownership>>>),
 }
@@ -56,7 +56,7 @@ enum Job {
 impl Job {
     fn keys(&self) -> usize {
         match self {
-            Self::Acquire(claim, _) | Self::Release(claim, ..) => claim.keys().len(),
+            Self::Acquire(claim, ..) | Self::Release(claim, ..) => claim.keys().len(),
             Self::Renew(..) => 0,
         }
     }
@@ -64,7 +64,7 @@ impl Job {
     /// Nobody waits for the answer any more.
     fn forsaken(&self) -> bool {
         match self {
-            Self::Acquire(_, reply) => reply.is_closed(),
+            Self::Acquire(_, _, reply) => reply.is_closed(),
             // Its owner wants it gone all the same.
             Self::Release(..) => false,
             Self::Renew(_, reply) => reply.is_closed(),
@@ -74,26 +74,22 @@ impl Job {
 
 impl Line {
     pub(crate) fn new(
-        server: Server,
+        link: Arc<Link>,
         statements: Arc<Statements>,
         channel: Arc<str>,
         house: Arc<House>,
     ) -> Arc<Self> {
-        Arc::new(Self { link: Link::new(server), statements, channel, house, state: Mutex::default() })
+        Arc::new(Self { link, statements, channel, house, state: Mutex::default() })
     }
 
     /// Another line of the same client.
-    pub(crate) fn beside(&self, server: Server) -> Arc<Self> {
-        Self::new(server, self.statements.clone(), self.channel.clone(), self.house.clone())
+    pub(crate) fn beside(&self, link: Arc<Link>) -> Arc<Self> {
+        Self::new(link, self.statements.clone(), self.channel.clone(), self.house.clone())
     }
 
-    /// Has a connection made.
-    pub(crate) async fn open(&self) -> Result<()> {
-        self.link.open().await
-    }
-
-    pub(crate) async fn acquire(self: &Arc<Self>, claim: &Claim) -> Result<Attempt> {
-        let answer = self.ask(|reply| Job::Acquire(claim.clone(), reply)).await;
+    /// `first` says that the claim comes for the first time.
+    pub(crate) async fn acquire(self: &Arc<Self>, claim: &Claim, first: bool) -> Result<Looked> {
+        let answer = self.ask(|reply| Job::Acquire(claim.clone(), first, reply)).await;
         answer.unwrap_or_else(|| Err(gone()))
     }
 
@@ -164,7 +160,7 @@ impl Line {
         let (mut acquires, mut releases, mut renewals) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job {
-                Job::Acquire(claim, reply) => acquires.push((claim, reply)),
+                Job::Acquire(claim, first, reply) => acquires.push((claim, first, reply)),
                 Job::Release(claim, keep, reply) => releases.push((claim, keep, reply)),
                 Job::Renew(claims, reply) => renewals.push((claims, reply)),
             }
@@ -182,23 +178,39 @@ impl Line {
             }
         }
         if !acquires.is_empty() {
-            let claims: Vec<_> = acquires.iter().map(|(claim, _)| claim).collect();
+            let claims: Vec<_> = acquires.iter().map(|(claim, first, _)| (claim, *first)).collect();
             let answers = self.run_acquires(&claims).await;
             let mut answers = each(answers, claims.len());
-            for (_, reply) in acquires {
+            for (_, _, reply) in acquires {
                 let _ = reply.send(answers.next().unwrap_or_else(|| Err(strange())));
             }
         }
     }
 
-    async fn run_acquires(&self, claims: &[&Claim]) -> Result<Vec<Result<Attempt>>> {
-        let arguments = || steps::acquire(claims, &self.channel, self.link.server.unicode);
-        steps::acquired(&self.link.call(&self.statements.acquire, arguments, true).await?)
+    async fn run_acquires(&self, claims: &[(&Claim, bool)]) -> Result<Vec<Result<Looked>>> {
+        let (channel, unicode) = (&self.channel, self.link.server.unicode);
+        let row = if let [(claim, true)] = claims
+            && let [key] = claim.keys()
+        {
+            let arguments = || steps::take(claim, key, channel, unicode);
+            self.link.call(&self.statements.take, arguments, true).await?
+        } else {
+            let claims: Vec<_> = claims.iter().map(|(claim, _)| *claim).collect();
+            let arguments = || steps::acquire(&claims, channel, unicode);
+            self.link.call(&self.statements.acquire, arguments, true).await?
+        };
+        steps::acquired(&row)
     }
 
     async fn run_releases(&self, claims: &[(&Claim, Duration)]) -> Result<Vec<Result<Ownership>>> {
-        let arguments = || steps::release(claims);
-        steps::released(&self.link.call(&self.statements.release, arguments, false).await?, claims)
+        let row = if let [(claim, Duration::ZERO)] = claims
+            && let [key] = claim.keys()
+        {
+            self.link.call(&self.statements.leave, || steps::leave(claim, key), false).await?
+        } else {
+            self.link.call(&self.statements.release, || steps::release(claims), false).await?
+        };
+        steps::released(&row, claims)
     }
 
     async fn run_renewal(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {

@@ -1,4 +1,4 @@
-//! A connection, made again when it breaks.
+//! Connections, made again when they break.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::server::{PATIENCE, Server, Session};
 /// After so long a connection may have been cut.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// A way to the server, for one request at a time.
+/// Ways to the server, as many as there are requests at a time. The last one used is the first to be used again: what the
+/// server needs for it is at hand there.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) server: Server,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Vec<Kept>>,
 }
 
 /// Since when it has been idle.
@@ -38,6 +39,13 @@ impl Link {
     /// Has a connection made.
     pub(crate) async fn open(&self) -> Result<()> {
         let session = self.server.open().await?;
+        self.keep(session);
+        Ok(())
+    }
+
+    /// Keeps one that was made before.
+    pub(crate) async fn open_with(&self, session: Session) -> Result<()> {
+        let session = self.server.adopt(session).await?;
         self.keep(session);
         Ok(())
     }
@@ -93,13 +101,13 @@ impl Link {
     }
 
     fn take(&self) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn keep(&self, session: Session) {
         if session.stays() {
             let kept = Kept(session, Instant::now());
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         }
     }
 }

@@ -27,7 +27,6 @@ DECLARE
     n bigint; shared bigint; permits bigint; smallest integer;
     n_ bigint; shared_ bigint; permits_ bigint; smallest_ integer;
     elsewhere boolean; met_elsewhere boolean; alone boolean;
-    table_ integer := {'claims'}::regclass::oid::bigint::bit(32)::integer;
 BEGIN
     FOREACH counts IN ARRAY ARRAY[true, false] LOOP
         EXIT WHEN NOT counts AND NOT met;
@@ -50,7 +49,7 @@ BEGIN
                             -- Who is leaving another of its keys at this moment does not see that it gets this one, and
                             -- is not seen here: each would leave it to the other to ring. So where somebody is at work
                             -- it is rung, and where nobody is, nobody begins before this is over. Trying never waits.
-                            SELECT bool_and(pg_try_advisory_xact_lock(table_, bucket)) INTO alone
+                            SELECT bool_and(pg_try_advisory_xact_lock({table}(), bucket)) INTO alone
                             FROM (SELECT DISTINCT {bucket}(key) AS bucket FROM {claims} WHERE owner = other.owner) AS b;
                         END IF;
                         IF alone THEN
@@ -97,20 +96,31 @@ DECLARE
     answers integer[];
     -- For each claim: its number, nothing if it was not found whole; and whether it had not lapsed.
     moment timestamptz; numbers bigint[]; lives boolean[]; going bytea[]; leaving bigint[];
+    -- Who is told that it has its turn.
+    bells text[]; rings text[]; heard integer;
 BEGIN
     -- A release that a crash undoes costs no more than a ttl. What it keeps was promised.
     durable := CASE WHEN 0 = ALL (keeps) THEN set_config('synchronous_commit', 'off', true) END;
     entered := {enter}(keys);
 
-    -- Most hold one key each, for which nobody waits.
-    SELECT array_agg(owner) INTO going
+    -- Mostly nobody waits, or somebody who wants no other key and wants this one alone: nobody behind that one has room. With
+    -- its number it holds the key as soon as it hears of it, and asks no more.
+    SELECT array_agg(owner), array_agg(bell), array_agg(ring), count(bell) INTO going, bells, rings, heard
     FROM (
-        SELECT owner FROM {claims} AS c
-        WHERE owner = ANY (owners) AND parts = 1 AND expires > clock_timestamp()
-            AND NOT EXISTS (SELECT FROM {claims} AS b WHERE b.key = c.key AND b.number > c.number)
+        SELECT c.owner, next.bell, next.tag || ' ' || next.number AS ring
+        FROM {claims} AS c LEFT JOIN LATERAL (
+            SELECT * FROM {claims} AS b WHERE b.key = c.key AND b.number > c.number ORDER BY number LIMIT 1
+        ) AS next ON true
+        WHERE c.owner = ANY (owners) AND c.parts = 1 AND c.expires > clock_timestamp()
+            AND (next.number IS NULL OR next.mode = 0 AND next.parts = 1 AND NOT next.remnant AND next.owner <> ALL (owners)
+                AND next.expires > clock_timestamp()
+                AND NOT EXISTS (SELECT FROM {claims} AS a WHERE a.key = c.key AND a.number < c.number))
         FOR UPDATE OF c SKIP LOCKED
     ) AS locked;
     IF 0 = ALL (keeps) AND cardinality(going) = cardinality(owners) THEN
+        IF heard > 0 THEN
+            PERFORM pg_notify(bell, ring) FROM unnest(bells, rings) AS next (bell, ring) WHERE bell <> '';
+        END IF;
         DELETE FROM {claims} WHERE owner = ANY (going);
         RETURN array_fill(1, ARRAY[cardinality(owners)]);
     END IF;

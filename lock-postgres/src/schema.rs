@@ -14,6 +14,7 @@ const VERSIONS: &[&[&str]] = &[&[
     include_str!("schema.sql"),
     include_str!("release.sql"),
     include_str!("acquire.sql"),
+    include_str!("alone.sql"),
     include_str!("renew.sql"),
     include_str!("sweep.sql"),
 ]];

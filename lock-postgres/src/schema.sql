@@ -17,7 +17,7 @@ CREATE TABLE {claims} (
     ttl interval NOT NULL,
     -- What a release kept: nobody's claim any more.
     remnant boolean NOT NULL DEFAULT false,
-    -- The channel of its client, and what is said there when it is its turn.
+    -- The channel of its client, and what is said there when it is its turn, with its number if that is certain.
     bell text NOT NULL,
     tag bigint NOT NULL,
     -- For people who look.
@@ -43,24 +43,28 @@ CREATE SEQUENCE {number} MAXVALUE 9007199254740991;
 CREATE FUNCTION {next}() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     n bigint := nextval({'number'});
-    micros bigint := extract(epoch FROM clock_timestamp()) * 1000000;
-    table_ integer := {'claims'}::regclass::oid::bigint::bit(32)::integer;
+    micros bigint := date_part('epoch', clock_timestamp()) * 1000000;
 BEGIN
     IF n >= micros - 1000000 THEN RETURN n; END IF;
     -- One at a time, or it might be set back. Whoever comes second finds that it is done, and waits for no more than that:
     -- the counter knows of no transaction, and other keys are not to wait for the end of this one.
     BEGIN
-        PERFORM pg_advisory_lock(table_, -1);
+        PERFORM pg_advisory_lock({table}(), -1);
         n := nextval({'number'});
         IF n < micros - 1000000 THEN n := setval({'number'}, micros); END IF;
-        PERFORM pg_advisory_unlock(table_, -1);
+        PERFORM pg_advisory_unlock({table}(), -1);
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         -- Or the connection would keep it.
-        PERFORM pg_advisory_unlock(table_, -1);
+        PERFORM pg_advisory_unlock({table}(), -1);
         RAISE;
     END;
     RETURN n;
 END $$;
+
+-- What the locks of this table have in common.
+CREATE FUNCTION {table}() RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT {'claims'}::regclass::oid::bigint::bit(32)::integer
+$$;
 
 CREATE FUNCTION {bucket}(key bytea) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
     SELECT hashtext(encode(key, 'hex') COLLATE "C") & 1023
@@ -68,22 +72,23 @@ $$;
 
 -- Lets nobody else into the queues of some keys until the end of the transaction. Keys share a fixed number of locks,
 -- which are always taken in the same order.
-CREATE FUNCTION {enter}(keys bytea[]) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-    table_ integer := {'claims'}::regclass::oid::bigint::bit(32)::integer;
+CREATE FUNCTION {enterall}(keys bytea[]) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     -- A statement must see what was committed while an earlier one waited for these locks.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE 'the transaction is %; it must be read committed', current_setting('transaction_isolation');
     END IF;
-    IF cardinality(keys) = 1 THEN
-        -- An expression costs a tenth of a statement.
-        RETURN pg_advisory_xact_lock(table_, {bucket}(keys[1])) IS NOT NULL;
-    END IF;
-    PERFORM pg_advisory_xact_lock(table_, bucket)
+    PERFORM pg_advisory_xact_lock({table}(), bucket)
     FROM (SELECT DISTINCT {bucket}(key) AS bucket FROM unnest(keys) AS key ORDER BY bucket) AS buckets;
     RETURN true;
 END $$;
+
+-- The same. For one key it becomes a part of whoever calls it, which costs a tenth of a statement.
+CREATE FUNCTION {enter}(keys bytea[]) RETURNS boolean LANGUAGE sql AS $$
+    SELECT CASE WHEN cardinality(keys) = 1 AND current_setting('transaction_isolation') = 'read committed'
+        THEN pg_advisory_xact_lock({table}(), {bucket}(keys[1])) IS NOT NULL
+        ELSE {enterall}(keys) END
+$$;
 
 -- The room rule: whether a claim of a mode has room behind `n` others, so many of them shared, so many of them permits,
 -- the smallest of these one of `smallest`.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use lock_core::Result;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Row, SqlStr};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Row, SqlStr,
+};
 use tokio::time::timeout;
 
 use crate::error::{explain, silent};
@@ -16,7 +18,7 @@ use crate::error::{explain, silent};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often it is asked whose session it is.
-const TRIALS: usize = 4;
+const TRIALS: usize = 3;
 
 /// What a role, a database or a server may have set otherwise, and what the plans of the functions must not depend on:
 /// they are made while the table is empty, and used when it is not.
@@ -49,6 +51,9 @@ macro_rules! settings {
             " enable_bitmapscan = off;",
             "SET ",
             $scope,
+            " enable_tidscan = on;",
+            "SET ",
+            $scope,
             " plan_cache_mode = force_generic_plan;",
             "SET ",
             $scope,
@@ -57,11 +62,13 @@ macro_rules! settings {
     };
 }
 
-/// For a session of our own. Not every server knows the last ones.
+/// For a session of our own. Not every server knows the last ones. That each has is asked of it and not of `pg_settings`, which
+/// would list hundreds.
 const SESSION: &str = concat!(
     settings!("SESSION"),
     "; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE;",
-    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
+    "SELECT set_config(name, '0', false) FROM unnest('{idle_session_timeout,transaction_timeout}'::text[]) AS name",
+    " WHERE current_setting(name, true) IS NOT NULL"
 );
 
 /// For the session that hears rings.
@@ -103,23 +110,22 @@ impl Server {
         self.pool.is_none() && self.sessions
     }
 
-    /// Whether a connection is one session. Behind a transaction pooler it is another one for each transaction: what is
-    /// prepared or set there meets somebody else, and who listens there hears nothing. Finding out leaves nothing behind.
-    pub(crate) async fn has_sessions(&self) -> Result<bool> {
-        let (mut one, mut two) = (self.open().await?, self.open().await?);
+    /// Whether a connection is one session, by two of them. Behind a transaction pooler it is another one for each
+    /// transaction: what is prepared or set there meets somebody else, and who listens there hears nothing. Finding out
+    /// leaves nothing behind.
+    pub(crate) async fn has_sessions(one: &mut Session, two: &mut Session) -> Result<bool> {
         let seen = async {
-            // A pooler gives what was used last, or what was not used for longest: the other's, or a new one. Somebody
-            // else may come in between, once.
-            let (first, second) = (one.process().await?, two.process().await?);
+            // A pooler gives what was used last, which for the second is the first one's, or what was not used for longest,
+            // which is another one each time. Somebody else may come in between, once.
+            let (mut first, mut second) = (Vec::new(), Vec::new());
             for _ in 0..TRIALS {
-                let (next, other) = (one.process().await?, two.process().await?);
-                if first == second || next != first || other != second {
-                    return Ok(false);
-                }
+                first.extend([one.process().await?, one.process().await?]);
+                second.push(two.process().await?);
             }
-            Ok(true)
+            let same = |seen: &[String]| seen.iter().all(|process| *process == seen[0]);
+            Ok(same(&first) && same(&second) && first[0] != second[0])
         };
-        timeout(PATIENCE, seen).await.map_err(|_| silent())?.map_err(explain)
+        timeout(PATIENCE * 4, seen).await.map_err(|_| silent())?.map_err(explain)
     }
 
     /// A connection to work with.
@@ -128,14 +134,24 @@ impl Server {
             if let Some(pool) = &self.pool {
                 return pool.acquire().await.map(Session::Borrowed);
             }
-            let mut connection = self.options.connect().await?;
-            if !self.sessions {
-                return Ok(Session::Divided(connection));
-            }
-            connection.execute(SESSION).await?;
-            Ok(Session::Own(connection))
+            self.set_up(Session::Divided(self.options.connect().await?)).await
         };
         timeout(PATIENCE, open).await.map_err(|_| silent())?.map_err(explain)
+    }
+
+    /// Makes a connection one to work with that was opened before it was known whether it is one session.
+    pub(crate) async fn adopt(&self, session: Session) -> Result<Session> {
+        timeout(PATIENCE, self.set_up(session)).await.map_err(|_| silent())?.map_err(explain)
+    }
+
+    async fn set_up(&self, session: Session) -> sqlx::Result<Session> {
+        match session {
+            Session::Divided(mut connection) if self.sessions => {
+                connection.execute(SESSION).await?;
+                Ok(Session::Own(connection))
+            }
+            session => Ok(session),
+        }
     }
 }
 
@@ -159,10 +175,10 @@ pub(crate) enum Session {
 impl Session {
     /// The process that serves it at the moment.
     async fn process(&mut self) -> sqlx::Result<String> {
-        let mut transaction = self.connection().begin_with(BEGIN).await?;
-        let process = transaction.fetch_one("SELECT pg_backend_pid()::text").await?.try_get(0)?;
-        transaction.commit().await?;
-        Ok(process)
+        // All of it is one request: where many connect at once, each takes its time.
+        let sql = AssertSqlSafe(format!("{BEGIN};SELECT pg_backend_pid()::text;COMMIT"));
+        let rows = self.connection().fetch_all(sql).await?;
+        rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
     }
 
     /// Whether it can be kept for later.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Attempt, Busy, Claim, Error, ErrorKind, Grant, Mode, Ownership, Result, Token};
+use lock_core::{Attempt, Busy, Claim, Error, ErrorKind, Grant, Key, Mode, Ownership, Result, Token};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Row, SqlStr};
 
@@ -14,7 +14,9 @@ use crate::names::Names;
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) acquire: SqlStr,
+    pub(crate) take: SqlStr,
     pub(crate) release: SqlStr,
+    pub(crate) leave: SqlStr,
     pub(crate) renew: SqlStr,
     pub(crate) sweep: SqlStr,
 }
@@ -23,7 +25,9 @@ impl Statements {
     pub(crate) fn new(names: &Names) -> Self {
         Self {
             acquire: names.statement("SELECT {acquire}($1, $2, $3, $4, $5, $6, $7, $8, $9)"),
+            take: names.statement("SELECT {take}($1, $2, $3, $4, $5, $6, $7, $8)"),
             release: names.statement("SELECT {release}($1, $2, $3, $4)"),
+            leave: names.statement("SELECT {leave}($1, $2)"),
             renew: names.statement("SELECT {renew}($1, $2)"),
             sweep: names.statement("SELECT vacuum, snapshot FROM {sweep}()"),
         }
@@ -47,10 +51,6 @@ impl Bound {
 /// `channel` is where the client is rung, empty if it is not. Where not every character can be stored, one label of
 /// somebody's would fail everybody's call.
 pub(crate) fn acquire(claims: &[&Claim], channel: &str, unicode: bool) -> Result<PgArguments> {
-    let label = |claim: &&Claim| match unicode {
-        true => claim.label().to_owned(),
-        false => claim.label().replace(|c: char| !c.is_ascii(), "?"),
-    };
     let mut firsts = Vec::with_capacity(claims.len());
     let mut keys = Vec::with_capacity(claims.len());
     for claim in claims {
@@ -63,22 +63,47 @@ pub(crate) fn acquire(claims: &[&Claim], channel: &str, unicode: bool) -> Result
         .add(claims.iter().map(|claim| millis(claim.ttl())).collect::<Vec<_>>())?
         .add(claims.iter().map(|claim| claim.waits()).collect::<Vec<_>>())?
         .add(claims.iter().map(|claim| claim.tag().cast_signed()).collect::<Vec<_>>())?
-        .add(claims.iter().map(label).collect::<Vec<_>>())?
+        .add(claims.iter().map(|claim| label(claim, unicode)).collect::<Vec<_>>())?
         .add(firsts)?
         .add(keys)?
         .add(channel)?;
     Ok(bound.0)
 }
 
-pub(crate) fn acquired(row: &PgRow) -> Result<Vec<Result<Attempt>>> {
+/// The same for one claim on one key, which comes for the first time.
+pub(crate) fn take(claim: &Claim, key: &Key, channel: &str, unicode: bool) -> Result<PgArguments> {
+    let bound = Bound::default()
+        .add(&claim.owner().to_bytes()[..])?
+        .add(mode(claim.mode()))?
+        .add(millis(claim.ttl()))?
+        .add(claim.waits())?
+        .add(claim.tag().cast_signed())?
+        .add(label(claim, unicode))?
+        .add(key.as_str().as_bytes())?
+        .add(channel)?;
+    Ok(bound.0)
+}
+
+fn label(claim: &Claim, unicode: bool) -> String {
+    match unicode {
+        true => claim.label().to_owned(),
+        false => claim.label().replace(|c: char| !c.is_ascii(), "?"),
+    }
+}
+
+/// What a look came to, and the number of the place that the claim has if it waits.
+pub(crate) type Looked = (Attempt, Option<u64>);
+
+pub(crate) fn acquired(row: &PgRow) -> Result<Vec<Result<Looked>>> {
     let answers: Vec<i64> = row.try_get(0).map_err(explain)?;
     let attempt = |pair: &[i64]| {
-        let [token, micros] = *pair else { return Err(strange()) };
+        let [number, micros] = *pair else { return Err(strange()) };
         let time = Duration::from_micros(u64::try_from(micros).map_err(|_| strange())?);
-        match token {
+        match number {
             -1 => Err(pinned()),
-            0 => Ok(Attempt::Busy(Busy::new(time))),
-            _ => Ok(Attempt::Granted(Grant::new(Token::new(token.cast_unsigned()), time))),
+            0 => Ok((Attempt::Busy(Busy::new(time)), None)),
+            ..0 => Ok((Attempt::Busy(Busy::new(time)), Some(number.unsigned_abs()))),
+            _ => Ok((Attempt::Granted(Grant::new(Token::new(number.cast_unsigned()), time)), None)),
         }
     };
     Ok(answers.chunks(2).map(attempt).collect())
@@ -96,6 +121,11 @@ pub(crate) fn release(claims: &[(&Claim, Duration)]) -> Result<PgArguments> {
         .add(remnants)?
         .add(keys.map(|key| key.as_str().as_bytes()).collect::<Vec<_>>())?;
     Ok(bound.0)
+}
+
+/// The same for one claim on one key, of which nothing is kept.
+pub(crate) fn leave(claim: &Claim, key: &Key) -> Result<PgArguments> {
+    Ok(Bound::default().add(&claim.owner().to_bytes()[..])?.add(key.as_str().as_bytes())?.0)
 }
 
 pub(crate) fn released(row: &PgRow, claims: &[(&Claim, Duration)]) -> Result<Vec<Result<Ownership>>> {

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lock_core::{Bells, Result};
+use lock_core::{Bells, Result, Turns};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::watch;
@@ -29,6 +29,7 @@ pub(crate) struct Ear {
     server: Server,
     channel: Arc<str>,
     bells: Bells,
+    turns: Turns,
     task: Mutex<Option<Task>>,
 }
 
@@ -41,11 +42,15 @@ struct Task {
 
 impl Ear {
     pub(crate) fn new(server: Server, channel: Arc<str>) -> Self {
-        Self { server, channel, bells: Bells::default(), task: Mutex::default() }
+        Self { server, channel, bells: Bells::default(), turns: Turns::default(), task: Mutex::default() }
     }
 
     pub(crate) fn bells(&self) -> &Bells {
         &self.bells
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Listens, from now on. Returns when it does, or has not got to it in time: when it does, all bells are rung.
@@ -57,7 +62,8 @@ impl Ear {
                 Some(task) if !task.abort.is_finished() => task.listened.clone(),
                 _ => {
                     let (sender, listened) = watch::channel(false);
-                    let hear = hear(self.server.clone(), self.channel.clone(), self.bells.clone(), sender);
+                    let heard = (self.bells.clone(), self.turns.clone());
+                    let hear = hear(self.server.clone(), self.channel.clone(), heard, sender);
                     let abort = tokio::spawn(hear).abort_handle();
                     task.insert(Task { listened, abort }).listened.clone()
                 }
@@ -77,7 +83,12 @@ impl Drop for Ear {
 }
 
 /// Rings what it hears, and everything after a time in which it heard nothing.
-async fn hear(server: Server, channel: Arc<str>, bells: Bells, listened: watch::Sender<bool>) {
+async fn hear(
+    server: Server,
+    channel: Arc<str>,
+    (bells, turns): (Bells, Turns),
+    listened: watch::Sender<bool>,
+) {
     let mut pause = Duration::from_millis(50);
     loop {
         match connect(&server, &channel).await {
@@ -85,7 +96,7 @@ async fn hear(server: Server, channel: Arc<str>, bells: Bells, listened: watch::
                 bells.ring_all();
                 listened.send_replace(true);
                 pause = Duration::from_millis(50);
-                let reason = attend(&mut listener, &bells).await;
+                let reason = attend(&mut listener, &bells, &turns).await;
                 tracing::debug!(%reason, "rings are not heard until there is a new connection");
             }
             Err(error) => {
@@ -115,13 +126,10 @@ async fn connect(server: &Server, channel: &str) -> Result<PgListener> {
 }
 
 /// Rings what it hears until the connection is no more, and says why.
-async fn attend(listener: &mut PgListener, bells: &Bells) -> String {
+async fn attend(listener: &mut PgListener, bells: &Bells, turns: &Turns) -> String {
     loop {
         match timeout(QUIET, listener.try_recv()).await {
-            Ok(Ok(Some(ring))) => match ring.payload().parse() {
-                Ok(tag) => bells.ring(tag),
-                Err(_) => bells.ring_all(),
-            },
+            Ok(Ok(Some(ring))) => turns.hear(ring.payload(), bells),
             Ok(Ok(None)) => return "the server has closed the connection".to_owned(),
             Ok(Err(error)) => return explain(error).to_string(),
             // A peer that is no more says nothing either.

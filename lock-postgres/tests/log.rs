@@ -65,14 +65,14 @@ async fn no_secret_is_ever_logged() {
     let store = Postgres::connect(&url).await.expect("the server is there");
     let mut claims = every_step(&store, &url).await.to_vec();
     assert!(log().contains("claims_gone"), "a statement of the test's own");
-    assert!(!log().contains("claims_acquire"), "statements are not logged: {}", log());
+    assert!(!log().contains("claims_take"), "statements are not logged: {}", log());
     // Of an application's connections it is the application's business.
     let pool = PgPool::connect(&url).await.expect("the server is there");
     let store = Postgres::from_pool(&pool).await.expect("the server is there");
     claims.extend(every_step(&store, &url).await);
 
     let log = log();
-    assert!(log.contains("claims_acquire"), "a statement on the pool's connection");
+    assert!(log.contains("claims_take"), "a statement on the pool's connection");
     assert!(!log.contains(SECRET), "{log}");
     for owner in claims.iter().map(|claim| claim.owner()) {
         let (bytes, number) = (owner.to_bytes(), u128::from_be_bytes(owner.to_bytes()));

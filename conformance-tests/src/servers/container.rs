@@ -2,7 +2,7 @@
 
 use std::env;
 
-use testcontainers::core::{IntoContainerPort, WaitFor};
+use testcontainers::core::{IntoContainerPort, Mount, WaitFor};
 use testcontainers::runners::SyncRunner;
 use testcontainers::{GenericImage, ImageExt};
 
@@ -29,6 +29,8 @@ impl Container {
         let request = GenericImage::new(name, tag)
             .with_exposed_port(inside.tcp())
             .with_wait_for(WaitFor::Nothing)
+            // What it keeps, it keeps in memory: the layers of a container are slow to write to.
+            .with_mount(Mount::tmpfs_mount("/tmp"))
             .with_cmd(command.iter().copied());
         let container = request.start().map_err(|error| failed(&error))?;
         let leash =

@@ -18,7 +18,15 @@ pub(super) static POSTGRES: Recipe = Recipe {
         let mut initdb = command("initdb", true);
         initdb.args(["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]);
         finish(&mut initdb)?;
-        Ok(words(&["-D", &data, "-p", &port, "-c", "max_connections=1000", "-c", &sockets], more))
+        let settings = [
+            // With several addresses it would go on without one that somebody else has.
+            "listen_addresses=127.0.0.1",
+            "max_connections=1000",
+            "fsync=off",
+            &sockets,
+        ];
+        let settings = settings.map(|setting| ["-c", setting]).concat();
+        Ok(words(&[&["-D", &data, "-p", &port][..], &settings].concat(), more))
     },
     image: "postgres:15-bookworm",
     contained: (&["sh", "-c", include_str!("postgres.sh")], 5432),
@@ -26,19 +34,20 @@ pub(super) static POSTGRES: Recipe = Recipe {
     ready,
 };
 
-/// In transaction mode. The first word asked for is the port of the PostgreSQL behind it.
+/// In transaction mode. The first word asked for is the port of the PostgreSQL behind it, the others are further settings.
 pub(super) static PGBOUNCER: Recipe = Recipe {
     name: "pgbouncer",
     program: "pgbouncer",
     package: "pgbouncer",
     never_root: true,
     set_up: |port, directory, more| {
-        let behind = more.first().ok_or("the port of a PostgreSQL is missing")?;
+        let (behind, more) = more.split_first().ok_or("the port of a PostgreSQL is missing")?;
         let file = directory.join("pgbouncer.ini");
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={behind} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = any\npool_mode = transaction\nmax_client_conn = 1000\n"
+             auth_type = any\npool_mode = transaction\nmax_client_conn = 1000\n{}\n",
+            more.join("\n")
         );
         fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(words(&[&file.display().to_string()], &[]))

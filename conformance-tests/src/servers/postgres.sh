@@ -7,4 +7,4 @@ as() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
 as initdb -D $data -U postgres -A trust -E UTF8 --no-locale --no-sync >/dev/null
 echo 'host all all all trust' >>$data/pg_hba.conf
 exec setpriv --reuid=postgres --regid=postgres --clear-groups postgres -D $data -k /tmp \
-    -c 'listen_addresses=*' -c max_connections=1000
+    -c 'listen_addresses=*' -c max_connections=1000 -c fsync=off

@@ -30,6 +30,14 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) fn start(recipe: &'static Recipe, more: &[&str]) -> Result<Self, String> {
+        match Self::once(recipe, more) {
+            // Another one was faster at its port.
+            Err(error) if error.to_lowercase().contains("already in use") => Self::once(recipe, more),
+            started => started,
+        }
+    }
+
+    fn once(recipe: &'static Recipe, more: &[&str]) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| failed("a temporary directory", error))?;
         if recipe.never_root && geteuid().is_root() {
             let given = chown(directory.path(), Some(NOBODY), Some(NOBODY));

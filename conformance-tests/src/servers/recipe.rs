@@ -1,6 +1,7 @@
 //! What there is to know of a server: how it is started, and how one knows that it is there.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -60,11 +61,15 @@ impl Recipe {
     }
 }
 
-/// A port that nobody listens on. Another process may take it before the server does, which then ends at once.
+/// Below those that a system gives to whoever connects or listens anywhere: one of those would be taken by a stranger while
+/// its server has not begun, or is down to be started again.
+const PORTS: Range<u16> = 16_384..32_768;
+
+/// A port that nobody listens on. Another server may take it before this one does, which then ends at once.
 pub(super) fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let port = listener.and_then(|listener| listener.local_addr()).map(|address| address.port());
-    port.map_err(|error| format!("a free port: {error}"))
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut some = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);
+    some.find(free).ok_or_else(|| format!("no port of {PORTS:?} is free"))
 }
 
 /// Words of our own, and those that a test asked for.

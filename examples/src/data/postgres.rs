@@ -25,7 +25,7 @@ pub(super) const WORDS: (&str, &str) = (
 const CONNECTIONS: u32 = 8;
 
 /// How long a server may take to let somebody in.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What somebody may have set otherwise for a role or a database. With each transaction, for behind a pooler the session
 /// may be another one.

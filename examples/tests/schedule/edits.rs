@@ -166,13 +166,16 @@ const READ_AND_SWAP: &str = "--edits 0 --swaps 120 --boards 40 --latency 3ms --t
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
 fn s8_a_board_is_old_or_new_and_never_a_mixture(#[case] store: Store) {
-    let scene = Scene::on(store, &TWO_DAYS[..4]);
-    let ran = scene.run(READ_AND_SWAP);
-    ran.assert_clean();
-    assert_eq!(ran.figure("boards read"), 40);
-    let changing = "SELECT count(DISTINCT turn) FROM lines";
-    assert!(scene.number(changing) > 2, "the boards were read while shifts changed hands");
-    scene.assert_right();
+    // All boards may have been read before the first swap, or after the last one.
+    let between_swaps = (0..10).any(|_| {
+        let scene = Scene::on(store, &TWO_DAYS[..4]);
+        let ran = scene.run(READ_AND_SWAP);
+        ran.assert_clean();
+        assert_eq!(ran.figure("boards read"), 40);
+        scene.assert_right();
+        scene.number("SELECT count(DISTINCT turn) FROM lines") > 2
+    });
+    assert!(between_swaps, "the boards were read while shifts changed hands");
 }
 
 #[rstest]

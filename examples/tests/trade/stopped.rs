@@ -168,7 +168,7 @@ async fn b1_a_commit_is_confirmed_only_while_the_lock_is_held() {
     let books = scene.books(Duration::from_secs(600)).await;
     scene.change("UPDATE bots SET created_at = 0");
     let store = scene.place().locks().postgres().await.expect("the server is there");
-    let brief = Locker::new(store.clone()).with_ttl(Duration::from_secs(2)).with_renewal(false);
+    let brief = Locker::new(store.clone()).with_ttl(Duration::from_secs(5)).with_renewal(false);
     let [first, second] = &orders::read(&scene.file()).expect("good orders")[..] else {
         panic!("two orders")
     };

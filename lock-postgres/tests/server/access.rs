@@ -196,7 +196,7 @@ async fn no_owner_is_part_of_a_statement() {
         within(store.release(claim, LIMIT)).await.expect("an answer");
         let seen = "SELECT string_agg(query, ' ') FROM (SELECT query FROM pg_stat_statements UNION ALL SELECT query FROM pg_stat_activity) AS q";
         let seen = text(&url, seen).await;
-        assert!(seen.contains("claims_acquire") && seen.contains("claims_release"));
+        assert!(seen.contains("claims_take") && seen.contains("claims_release"));
         assert!(!seen.contains(&claim.owner().to_hex()));
     }
 }

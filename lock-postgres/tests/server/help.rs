@@ -39,6 +39,20 @@ pub(crate) async fn database() -> String {
     format!("{server}/{name}")
 }
 
+/// Calls of the steps since this was asked last; house is kept by the clock.
+pub(crate) async fn calls(url: &str) -> i64 {
+    let calls = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE toplevel AND query ~ '^SELECT [^ ]*claims_'
+        AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    number(url, calls).await
+}
+
+/// The address of a new database in which calls are counted.
+pub(crate) async fn counted() -> String {
+    let url = database().await;
+    run(&url, "CREATE EXTENSION pg_stat_statements").await;
+    url
+}
+
 /// The same address with another user.
 pub(crate) fn as_user(url: &str, user: &str) -> String {
     url.replace("//postgres@", &format!("//{user}@"))

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use lock_core::{Attempt, Backend, ErrorKind};
+use lock_core::{Attempt, Backend, ErrorKind, Ownership};
 use sqlx::Executor;
 
-use crate::help::{claim, database, locker, number, queued, raw, run, store, within};
+use crate::help::{becomes, claim, database, locker, number, queued, raw, run, store, within};
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -57,6 +57,18 @@ async fn no_row_stays_but_of_those_who_hold_or_wait() {
     assert_eq!(number(&url, "SELECT count(*) FROM locks.claims").await, 0);
 }
 
+/// Its row is still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_releases_what_has_lapsed_hears_that_it_was_lost() {
+    let url = database().await;
+    let store = store(&url).await;
+    let lapsed = claim("a", Duration::from_millis(10));
+    assert!(matches!(within(store.acquire(&lapsed)).await, Ok(Attempt::Granted(_))));
+    becomes(&url, "SELECT count(*) FROM locks.claims WHERE expires <= clock_timestamp()", 1).await;
+    assert_eq!(within(store.release(&lapsed, Duration::ZERO)).await.expect("an answer"), Ownership::Lost);
+    assert_eq!(number(&url, "SELECT count(*) FROM locks.claims").await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_skip_writes_nothing() {
     let url = database().await;
@@ -67,7 +79,7 @@ async fn a_refused_skip_writes_nothing() {
     queued(&url, "a", 2).await;
     let told = async |what: &str| {
         let sql =
-            "SELECT sum(WHAT) FROM pg_stat_statements WHERE toplevel AND query LIKE 'SELECT%claims_acquire%'
+            "SELECT sum(WHAT) FROM pg_stat_statements WHERE toplevel AND query ~ '^SELECT .*claims_(acquire|take)'
             AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
         number(&url, &sql.replace("WHAT", what)).await
     };

@@ -12,3 +12,4 @@ mod pins;
 mod pools;
 mod settings;
 mod tls;
+mod turns;

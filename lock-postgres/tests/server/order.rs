@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use lock_core::{Attempt, Backend, Ownership};
+use rstest::rstest;
 use sqlx::postgres::PgListener;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-use crate::help::{LONG, becomes, claim, database, raw, run, store, within};
+use crate::help::{LONG, becomes, claim, database, number, raw, run, store, within};
 
 /// Queues somebody for the key "midway", or grants it to him, and has not committed yet.
 pub(crate) async fn midway(url: &str) -> PgConnection {
@@ -88,7 +89,8 @@ async fn one_who_queues_while_the_holder_releases_is_rung() {
     somebody_waits(&url).await;
     within(waiter.execute("COMMIT")).await.expect("a commit");
     assert!(matches!(within(releasing).await.expect("no panic"), Ok(Ownership::Held { .. })));
-    assert_eq!(within(listener.recv()).await.expect("a ring").payload(), "7");
+    let number = number(&url, "SELECT max(number) FROM locks.claims").await;
+    assert_eq!(within(listener.recv()).await.expect("a ring").payload(), format!("7 {number}"));
 }
 
 /// Has the key "a" held by one, and another wait for "a" and "b".
@@ -131,4 +133,19 @@ async fn one_is_rung_when_it_cannot_be_told_whether_its_other_key_is_being_relea
     within(at_work.execute(enter)).await.expect("nobody else is in the queue");
     within(one.execute(RELEASE_ONE)).await.expect("it waits for nobody");
     assert_eq!(within(listener.recv()).await.expect("a ring").payload(), "7");
+}
+
+/// A statement would not see what was committed while it waited to enter.
+#[rstest]
+#[case::one_queue("ARRAY['a'::bytea]")]
+#[case::two("ARRAY['a'::bytea, 'b']")]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_enters_with_an_old_snapshot(#[case] keys: &str) {
+    let url = database().await;
+    drop(store(&url).await);
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        let enter = format!("BEGIN ISOLATION LEVEL {isolation}; SELECT locks.claims_enter({keys})");
+        let refused = within(raw(&url).await.execute(AssertSqlSafe(enter))).await.expect_err("refused");
+        assert!(refused.to_string().contains("it must be read committed"), "{refused}");
+    }
 }

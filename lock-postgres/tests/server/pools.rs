@@ -9,9 +9,10 @@ use std::time::Duration;
 use conformance_tests::Server;
 use lock_core::{Attempt, Backend, Locker};
 use lock_postgres::{Options, Postgres};
+use sqlx::Executor;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::help::{LONG, claim, database, locker, number, server, within};
+use crate::help::{LONG, claim, database, locker, number, raw, server, within};
 
 /// So many tasks that all want one lock; never two at once.
 async fn contend(lockers: &[Locker], key: &'static str, tasks: usize) {
@@ -103,7 +104,7 @@ async fn a_pools_connections_are_given_back_as_they_were() {
 #[tokio::test(flavor = "multi_thread")]
 async fn locks_work_behind_a_transaction_pooler() {
     let behind = server();
-    let pooler = Server::pgbouncer(&behind);
+    let pooler = Server::pgbouncer(&behind, &[]);
     // Two clients with other statements by the same names: what one prepares, the other must not run.
     let one = within(Postgres::connect(pooler.url())).await.expect("connected");
     let two = within(Options::default().schema("other").connect(pooler.url())).await.expect("connected");
@@ -119,6 +120,20 @@ async fn locks_work_behind_a_transaction_pooler() {
     assert!(within(direct.lock("held").try_acquire()).await.expect("an answer").is_none());
     assert!(within(second.lock("held").try_acquire()).await.expect("an answer").is_some());
     within(held.release()).await.expect("it was renewed");
+}
+
+/// Each connection of the client could always meet the same of two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_gives_its_sessions_in_turn_is_noticed() {
+    let behind = server();
+    let settings = ["server_round_robin = 1", "ignore_startup_parameters = extra_float_digits"];
+    let pooler = Server::pgbouncer(&behind, &settings);
+    let (mut one, mut two) = (raw(pooler.url()).await, raw(pooler.url()).await);
+    for sql in ["BEGIN; SELECT 1", "COMMIT"] {
+        within(one.execute(sql)).await.expect("a session");
+        within(two.execute(sql)).await.expect("another one");
+    }
+    assert!(!within(Postgres::connect(pooler.url())).await.expect("connected").profile().pushed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

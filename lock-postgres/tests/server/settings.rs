@@ -40,7 +40,7 @@ async fn stores(url: &str, by: By) -> (Vec<Postgres>, Option<PgPool>) {
 #[case::serializable("default_transaction_isolation = 'serializable'")]
 #[case::repeatable_read("default_transaction_isolation = 'repeatable read'")]
 #[case::read_only("default_transaction_read_only = on")]
-#[case::idle_session_timeout("idle_session_timeout = '200ms'")]
+#[case::idle_session_timeout("idle_session_timeout = '1s'")]
 #[case::idle_in_transaction_session_timeout("idle_in_transaction_session_timeout = '1ms'")]
 #[case::search_path("search_path = evil, pg_catalog")]
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn locks_work_under(#[case] setting: &str, #[values(By::Address, By::Pool)
     within(transaction.execute("COMMIT")).await.expect("a commit");
     let attempt = within(waiter).await.expect("no panic");
     assert!(matches!(attempt, Ok(Attempt::Busy(_))), "{attempt:?}");
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let after = processes().await;
     assert!(before.split(' ').all(|process| after.contains(process)), "{before} became {after}");
     pairs(2).await;

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, PgPool, Transaction};
 /// How long anything may take that has to come.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| Server::with(Software::Postgres, &["-c", "fsync=off"]));
+static SERVER: LazyLock<Server> = LazyLock::new(|| Server::with(Software::Postgres, &[]));
 
 /// A database of the test's own: its pool, and a client of the locks in it.
 pub(crate) async fn database() -> (PgPool, Postgres) {
