@@ -93,12 +93,11 @@ BEGIN
                         UPDATE {claims} SET expires = clock_timestamp() + ttl
                         WHERE key = ANY (its_keys) AND number < before AND expires > clock_timestamp() + ttl;
                     ELSIF full_ AND NOT full_of_live THEN
-                        DELETE FROM {claims} AS c USING (
-                            SELECT key, number FROM {claims}
+                        DELETE FROM {claims} WHERE ctid = ANY (ARRAY(
+                            SELECT ctid FROM {claims}
                             WHERE key = ANY (its_keys) AND number < before AND expires <= clock_timestamp()
                             FOR UPDATE SKIP LOCKED
-                        ) AS lapsed
-                        WHERE c.key = lapsed.key AND c.number = lapsed.number;
+                        ));
                         looked := 2;
                     ELSE
                         EXIT;

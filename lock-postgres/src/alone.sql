@@ -27,10 +27,10 @@ DECLARE
     entered boolean := {enter}(ARRAY[its_key]);
 BEGIN
     DELETE FROM {claims} WHERE ctid = (
-        SELECT ctid FROM {claims} AS c
+        SELECT ctid FROM {claims}
         WHERE owner = own AND expires > clock_timestamp()
-            AND NOT EXISTS (SELECT FROM {claims} AS b WHERE b.key = c.key AND b.number > c.number)
-        FOR UPDATE OF c SKIP LOCKED
+            AND number = (SELECT number FROM {claims} WHERE key = its_key ORDER BY number DESC LIMIT 1)
+        FOR UPDATE SKIP LOCKED
     );
     IF FOUND THEN
         RETURN ARRAY[1];

@@ -8,10 +8,9 @@ BEGIN
     PERFORM FROM {claims} WHERE owner = own FOR NO KEY UPDATE;
     GET DIAGNOSTICS rows_ = ROW_COUNT;
     WITH locked AS MATERIALIZED (
-        SELECT key, number, parts, expires > clock_timestamp() AS live FROM {claims} WHERE owner = own FOR UPDATE SKIP LOCKED
+        SELECT ctid AS at, parts, expires > clock_timestamp() AS live FROM {claims} WHERE owner = own FOR UPDATE SKIP LOCKED
     )
-    DELETE FROM {claims} AS c USING locked
-    WHERE c.key = locked.key AND c.number = locked.number AND rows_ = (SELECT count(*) FROM locked)
+    DELETE FROM {claims} WHERE ctid = ANY (ARRAY(SELECT at FROM locked)) AND rows_ = (SELECT count(*) FROM locked)
         AND NOT (SELECT count(*) = max(parts) AND bool_and(live) FROM locked);
     RETURN FOUND OR rows_ = 0;
 END $$;
@@ -62,7 +61,9 @@ BEGIN
                                     bool_or(remnant) AS remnant
                                 FROM (
                                     SELECT a.key, a.mode, a.remnant, counts OR NOT a.remnant AS c
-                                    FROM {claims} AS its JOIN {claims} AS a ON a.key = its.key AND a.number < its.number
+                                    FROM {claims} AS its, LATERAL (
+                                        SELECT * FROM {claims} AS a WHERE a.key = its.key AND a.number < its.number OFFSET 0
+                                    ) AS a
                                     WHERE its.owner = other.owner AND its.key <> queue
                                         AND a.expires > clock_timestamp() AND a.number <> ALL (leaving)
                                 ) AS a
@@ -127,16 +128,18 @@ BEGIN
 
     FOR attempt IN 1 .. 2 LOOP
         WITH locked AS MATERIALIZED (
-            SELECT asked.i, c.number, c.parts, c.expires > clock_timestamp() AS live
-            FROM unnest(owners) WITH ORDINALITY AS asked (owner, i) JOIN {claims} AS c ON c.owner = asked.owner
-            FOR UPDATE OF c SKIP LOCKED
+            SELECT asked.i, c.number, c.parts, c.live
+            FROM unnest(owners) WITH ORDINALITY AS asked (owner, i) LEFT JOIN LATERAL (
+                SELECT number, parts, expires > clock_timestamp() AS live FROM {claims} WHERE owner = asked.owner
+                FOR UPDATE SKIP LOCKED
+            ) AS c ON true
         )
-        SELECT array_agg(number ORDER BY i), array_agg(live ORDER BY i)
+        SELECT array_agg(CASE WHEN whole THEN number END ORDER BY i), array_agg(whole AND live ORDER BY i)
         INTO numbers, lives
-        FROM generate_subscripts(owners, 1) AS i LEFT JOIN (
-            SELECT i, max(number) AS number, bool_and(live) AS live
-            FROM locked GROUP BY i HAVING count(*) = max(parts)
-        ) AS whole USING (i);
+        FROM (
+            SELECT i, max(number) AS number, bool_and(live) AS live, count(number) = max(parts) AS whole
+            FROM locked GROUP BY i
+        ) AS found;
         EXIT WHEN array_position(numbers, NULL) IS NULL;
         -- Whoever renews them has them for a moment. A pin is not waited for: it does not exclude this lock.
         PERFORM FROM {claims} WHERE owner = ANY (owners) FOR NO KEY UPDATE;
@@ -158,7 +161,7 @@ BEGIN
         SET owner = kept.remnant, expires = moment + kept.keep * interval '1 millisecond',
             ttl = kept.keep * interval '1 millisecond', remnant = true
         FROM unnest(owners, keeps, remnants, lives) AS kept (owner, keep, remnant, live)
-        WHERE c.owner = kept.owner AND kept.keep > 0 AND kept.live;
+        WHERE c.owner = kept.owner AND c.owner = ANY (owners) AND kept.keep > 0 AND kept.live;
     END IF;
 
     answers := array_fill(1, ARRAY[cardinality(owners)]);

@@ -14,26 +14,27 @@ BEGIN
         -- Whoever finds a claim lapsed has to delete it before the key is free: so one that is locked here, and had not
         -- lapsed, still counts.
         WITH locked AS MATERIALIZED (
-            SELECT asked.i, asked.ttl, c.key, c.number, c.parts
-            FROM unnest(owners, ttls, answers) WITH ORDINALITY AS asked (owner, ttl, answer, i)
-            JOIN {claims} AS c ON c.owner = asked.owner
-            WHERE asked.answer IS NULL AND c.expires > clock_timestamp()
-            FOR NO KEY UPDATE OF c SKIP LOCKED
-        ), whole AS (
-            SELECT i FROM locked GROUP BY i HAVING count(*) = max(parts)
+            SELECT asked.i, asked.ttl, c.at, c.parts
+            FROM unnest(owners, ttls, answers) WITH ORDINALITY AS asked (owner, ttl, answer, i), LATERAL (
+                SELECT ctid AS at, parts FROM {claims} WHERE owner = asked.owner AND expires > clock_timestamp()
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) AS c
+            WHERE asked.answer IS NULL
         ), renewed AS (
-            UPDATE {claims} AS c SET expires = moment + locked.ttl * interval '1 millisecond'
-            FROM locked WHERE c.key = locked.key AND c.number = locked.number AND locked.i IN (SELECT i FROM whole)
-            RETURNING locked.i
+            -- Rows that somebody else has just written are at another place: then all of the claim's are, and are next time.
+            UPDATE {claims} AS c SET expires = moment + its.ttl * interval '1 millisecond'
+            FROM (SELECT i, ttl, at, count(*) OVER (PARTITION BY i) = parts AS whole FROM locked) AS its
+            WHERE c.ctid = its.at AND its.whole
+            RETURNING its.i
         )
         SELECT coalesce(array_agg(DISTINCT i), '{}') INTO renewed FROM renewed;
         FOREACH n IN ARRAY renewed LOOP
             answers[n] := 1;
         END LOOP;
         FOR n IN
-            SELECT DISTINCT i FROM unnest(owners, answers) WITH ORDINALITY AS asked (owner, answer, i)
-            JOIN {claims} AS c ON c.owner = asked.owner
-            WHERE answer IS NULL AND c.expires > clock_timestamp()
+            SELECT i FROM unnest(owners, answers) WITH ORDINALITY AS asked (owner, answer, i)
+            WHERE answer IS NULL
+                AND (SELECT count(*) > 0 FROM {claims} WHERE owner = asked.owner AND expires > clock_timestamp())
         LOOP
             -- Locked by somebody else a moment ago.
             IF attempt = 2 THEN

@@ -1,5 +1,9 @@
 -- The first version of what locks are kept in. A word in braces stands for a quoted name.
 -- ASCII alone: a database need not know more.
+--
+-- Statistics may say that the table is empty long after it has filled, and then a plan that reads all of it looks as cheap as one
+-- that looks up a row. So no step joins it in an order that is left to the planner: it is looked up by a parameter, row by row
+-- (LATERAL with a lock or an OFFSET, a sublink that is one value), or by ctid.
 
 -- One row for each claim and key; a key's rows in the order of their numbers are its queue.
 CREATE TABLE {claims} (

@@ -6,10 +6,9 @@ DECLARE
     dead bigint := pg_stat_get_dead_tuples({'claims'}::regclass);
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    DELETE FROM {claims} AS c USING (
-        SELECT key, number FROM {claims} WHERE expires <= clock_timestamp() LIMIT 10000 FOR UPDATE SKIP LOCKED
-    ) AS lapsed
-    WHERE c.key = lapsed.key AND c.number = lapsed.number;
+    DELETE FROM {claims} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {claims} WHERE expires <= clock_timestamp() LIMIT 10000 FOR UPDATE SKIP LOCKED
+    ));
 
     IF dead > 1000 + live / 5 THEN
         -- Not everybody may see since when another user's transaction lasts.

@@ -64,10 +64,7 @@ fn a_block_is_generated_by_another_within_the_ttl_after_its_planner_was_killed(#
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-fn a_planner_that_was_stopped_writes_nothing(
-    #[case] store: Store,
-    #[values("stall", "late")] fault: &str,
-) {
+fn a_planner_that_was_stopped_writes_nothing(#[case] store: Store, #[values("stall", "late")] fault: &str) {
     let scene = Scene::on(store, &TWO_DAYS[..4]);
     scene.make();
     let mut stopped = scene.worker("planner", "stopped", &format!("--ttl 1s --fault {fault}"));

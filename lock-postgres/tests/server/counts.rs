@@ -1,10 +1,12 @@
 //! How many statements and connections it takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use lock_core::{Attempt, Backend, Claim, Mode, Ownership};
 use rstest::rstest;
 
-use crate::help::{calls, counted, locker, number, raw, within};
+use crate::help::{LONG, becomes, calls, claim, counted, locker, number, raw, run, store, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_is_two_statements() {
@@ -67,7 +69,7 @@ async fn two_thousand_held_locks_take_few_connections_and_statements() {
                 .fetch_one(&mut connection)
                 .await
                 .expect("rows");
-        crate::help::becomes(
+        becomes(
             &url,
             &format!(
                 "SELECT count(*) FILTER (WHERE extract(epoch FROM expires) * 1000 > {last}) FROM locks.claims"
@@ -81,4 +83,46 @@ async fn two_thousand_held_locks_take_few_connections_and_statements() {
     assert!(held.iter().all(lock_core::Guard::is_held));
     let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lock-postgres' AND datname = current_database()";
     assert!(number(&url, connections).await <= 5);
+}
+
+/// How many pages one call of a step has read, of those steps that read most; with what it takes to make its plan.
+const PAGES: &str = "SELECT max((shared_blks_hit + shared_blks_read) / calls) FROM pg_stat_statements
+    WHERE toplevel AND query ~ '^SELECT [^ ]*claims_' AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// The plans are made when a step is asked for the first time, and nobody has said then that the table has filled.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_reads_the_whole_table_though_statistics_say_that_it_is_empty() {
+    let url = counted().await;
+    let store = store(&url).await;
+    let fill = "INSERT INTO locks.claims (key, number, owner, mode, parts, expires, ttl, bell, tag, label)
+        SELECT convert_to('held/' || n, 'UTF8'), n, convert_to('owner/' || n, 'UTF8'), 0, 1, now() + '1 h', '1 h', '', n, ''
+        FROM generate_series(1, 10000) AS n";
+    run(&url, "ALTER TABLE locks.claims SET (autovacuum_enabled = false)").await;
+    for sql in [fill, "DELETE FROM locks.claims", "VACUUM (ANALYZE) locks.claims", fill] {
+        run(&url, sql).await;
+    }
+
+    let granted = async |claim: &Claim| {
+        let attempt = within(store.acquire(claim)).await;
+        assert!(matches!(attempt, Ok(Attempt::Granted(_))), "{attempt:?}");
+        let renewed = within(store.renew(&[Arc::new(claim.clone())])).await;
+        assert!(matches!(renewed[..], [Ok(Ownership::Held { .. })]), "{renewed:?}");
+    };
+    for _ in 0..20 {
+        let alone = claim("alone", LONG);
+        let [first, second] = [["a", "b"], ["b", "c"]]
+            .map(|keys| Claim::new(keys, Mode::Exclusive, LONG).expect("a valid claim").queued());
+        granted(&alone).await;
+        granted(&first).await;
+        assert!(matches!(within(store.acquire(&second)).await, Ok(Attempt::Busy(_))));
+        for (held, keep) in [(&alone, 0), (&first, 0), (&second, 10)] {
+            let keep = Duration::from_millis(keep);
+            assert_eq!(within(store.release(held, keep)).await.expect("an answer"), Ownership::held(keep));
+        }
+        // It is in the way of the next ones, as something that has lapsed.
+        let kept = "SELECT count(*) FROM locks.claims WHERE remnant AND expires > clock_timestamp()";
+        becomes(&url, kept, 0).await;
+    }
+    let pages = number(&url, PAGES).await;
+    assert!(pages < 500, "{pages}");
 }
