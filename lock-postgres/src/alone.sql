@@ -28,7 +28,7 @@ DECLARE
 BEGIN
     DELETE FROM {claims} WHERE ctid = (
         SELECT ctid FROM {claims}
-        WHERE owner = own AND expires > clock_timestamp()
+        WHERE key = its_key AND owner = own AND expires > clock_timestamp()
             AND number = (SELECT number FROM {claims} WHERE key = its_key ORDER BY number DESC LIMIT 1)
         FOR UPDATE SKIP LOCKED
     );

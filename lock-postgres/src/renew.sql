@@ -21,13 +21,14 @@ BEGIN
             ) AS c
             WHERE asked.answer IS NULL
         ), renewed AS (
-            -- Rows that somebody else has just written are at another place: then all of the claim's are, and are next time.
+            -- A row that somebody has just written is at another place, where it is found the next time.
             UPDATE {claims} AS c SET expires = moment + its.ttl * interval '1 millisecond'
             FROM (SELECT i, ttl, at, count(*) OVER (PARTITION BY i) = parts AS whole FROM locked) AS its
             WHERE c.ctid = its.at AND its.whole
-            RETURNING its.i
+            RETURNING its.i, c.parts
         )
-        SELECT coalesce(array_agg(DISTINCT i), '{}') INTO renewed FROM renewed;
+        SELECT coalesce(array_agg(i), '{}') INTO renewed
+        FROM (SELECT i FROM renewed GROUP BY i HAVING count(*) = max(parts)) AS entirely;
         FOREACH n IN ARRAY renewed LOOP
             answers[n] := 1;
         END LOOP;

@@ -85,7 +85,8 @@ async fn two_thousand_held_locks_take_few_connections_and_statements() {
     assert!(number(&url, connections).await <= 5);
 }
 
-/// How many pages one call of a step has read, of those steps that read most; with what it takes to make its plan.
+/// How many pages a call of a step has read on average, of the step that read most; with what it took to make its plan. Each
+/// index has some hundred.
 const PAGES: &str = "SELECT max((shared_blks_hit + shared_blks_read) / calls) FROM pg_stat_statements
     WHERE toplevel AND query ~ '^SELECT [^ ]*claims_' AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
@@ -94,9 +95,10 @@ const PAGES: &str = "SELECT max((shared_blks_hit + shared_blks_read) / calls) FR
 async fn no_step_reads_the_whole_table_though_statistics_say_that_it_is_empty() {
     let url = counted().await;
     let store = store(&url).await;
+    // So many that one index is higher than the other, which may then look cheaper.
     let fill = "INSERT INTO locks.claims (key, number, owner, mode, parts, expires, ttl, bell, tag, label)
-        SELECT convert_to('held/' || n, 'UTF8'), n, convert_to('owner/' || n, 'UTF8'), 0, 1, now() + '1 h', '1 h', '', n, ''
-        FROM generate_series(1, 10000) AS n";
+        SELECT convert_to('k' || n, 'UTF8'), n, decode(md5(n::text), 'hex'), 0, 1, now() + '1 h', '1 h', '', n, ''
+        FROM generate_series(1, 45000) AS n";
     run(&url, "ALTER TABLE locks.claims SET (autovacuum_enabled = false)").await;
     for sql in [fill, "DELETE FROM locks.claims", "VACUUM (ANALYZE) locks.claims", fill] {
         run(&url, sql).await;
@@ -108,7 +110,7 @@ async fn no_step_reads_the_whole_table_though_statistics_say_that_it_is_empty() 
         let renewed = within(store.renew(&[Arc::new(claim.clone())])).await;
         assert!(matches!(renewed[..], [Ok(Ownership::Held { .. })]), "{renewed:?}");
     };
-    for _ in 0..20 {
+    for _ in 0..40 {
         let alone = claim("alone", LONG);
         let [first, second] = [["a", "b"], ["b", "c"]]
             .map(|keys| Claim::new(keys, Mode::Exclusive, LONG).expect("a valid claim").queued());
@@ -124,5 +126,5 @@ async fn no_step_reads_the_whole_table_though_statistics_say_that_it_is_empty() 
         becomes(&url, kept, 0).await;
     }
     let pages = number(&url, PAGES).await;
-    assert!(pages < 500, "{pages}");
+    assert!(pages < 100, "{pages}");
 }
