@@ -125,8 +125,8 @@ fn short(results: &Results) -> String {
             let verdict = peer.map_or(String::new(), |(figure, who)| {
                 let ahead = asked.ahead(ours, figure);
                 match ahead {
+                    _ if ours == figure || (ahead - 1.0).abs() < 0.01 => format!("as {who}"),
                     f64::INFINITY => format!("ahead of {who}"),
-                    _ if ours == figure => format!("as {who}"),
                     1.0.. => format!("{}× ahead of {who}", number(ahead)),
                     _ => format!("**{}× behind {who}**", number(1.0 / ahead)),
                 }
@@ -182,7 +182,8 @@ fn table(results: &Results, setting: &Setting, measure: Measure) -> String {
         for who in &setting.rivals {
             let row: Vec<_> = columns.iter().map(|column| figures(*size, &who.name, column)).collect();
             let Some(own) = row[0] else { continue };
-            let to_bare = bare.map_or("–".into(), |(bare, _)| number(own / bare));
+            let to_bare =
+                bare.filter(|(bare, _)| *bare > 0.0).map_or("–".into(), |(bare, _)| number(own / bare));
             let row: Vec<_> = row.into_iter().map(|figure| figure.map_or("–".into(), number)).collect();
             let ours = if who.kind == Kind::Ours { "**" } else { "" };
             let size = number(*size as f64);
