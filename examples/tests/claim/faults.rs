@@ -14,7 +14,7 @@ use crate::support::Store;
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c2_after_a_failure_the_lock_is_released_and_nothing_is_stored(
     #[case] store: Store,
     #[values(

@@ -18,7 +18,7 @@ fn assert_in_order(said: &str, words: &[&str]) {
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c1_the_lock_is_held_before_the_first_read_and_released_after_the_commit(
     #[case] store: Store,
     #[values(("calculation", 0), ("write", 0), ("commit", 3))] (point, stored): (&str, i64),
@@ -49,7 +49,7 @@ const THREE: [&str; 3] = ["P-1 2025-01-15 1 100", "P-1 2025-01-15 2 250", "P-1 2
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c3_a_second_worker_skips_and_says_so(#[case] store: Store) {
     let scene = Scene::one_day(store);
     scene.make();

@@ -34,7 +34,7 @@ fn on(server: &Server, store: Store) -> Scene {
 #[rstest]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c12_the_database_is_killed_and_started_again(
     #[case] store: Store,
     #[values("calculation", "write")] point: &str,
@@ -103,7 +103,7 @@ async fn c12_the_commit_is_done_and_nobody_hears_of_it(#[case] store: Store) {
 #[case::redis(Store::Redis, Software::Redis, &["--appendonly", "yes", "--appendfsync", "always"])]
 #[case::redis_that_forgets(Store::Redis, Software::Redis, &[])]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd, Software::Etcd, &[]))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c12_the_server_of_the_locks_is_killed_and_started_again(
     #[case] store: Store,
     #[case] software: Software,
@@ -130,7 +130,7 @@ async fn c12_the_server_of_the_locks_is_killed_and_started_again(
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c12_after_three_attempts_a_day_is_given_up_and_another_run_does_it(#[case] store: Store) {
     let scene = Scene::one_day(store);
     scene.make();

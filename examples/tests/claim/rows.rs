@@ -76,7 +76,7 @@ fn c5_a_correction_waits_until_what_was_calculated_from_the_event_is_committed(#
 #[rstest]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c5_who_waits_for_a_correction_calculates_from_what_he_then_finds(#[case] store: Store) {
     let scene = Scene::one_day(store);
     scene.make();
@@ -143,7 +143,7 @@ const ROUNDS: usize = 50;
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c6_who_want_the_same_keys_in_another_order_do_not_deadlock(#[case] store: Store) {
     let scene = Scene::one_day(store);
     scene.make();
@@ -163,7 +163,7 @@ async fn c6_who_want_the_same_keys_in_another_order_do_not_deadlock(#[case] stor
 #[rstest]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn c6_who_want_the_same_rows_in_another_order_do_not_deadlock(#[case] store: Store) {
     let scene = Scene::one_day(store);
     scene.make();

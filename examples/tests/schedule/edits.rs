@@ -86,7 +86,7 @@ fn s2_edits_under_a_lock_are_strictly_one_after_the_other(#[case] store: Store) 
 #[case::sqlite(Store::Sqlite)]
 #[case::redis(Store::Redis)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn s2_in_sqlite_the_shift_is_locked_from_opening_to_saving(#[case] store: Store) {
     let scene = one_shift(store);
     scene.generated(&["mon"]);
@@ -129,7 +129,7 @@ fn s2_in_postgres_the_second_waits_for_the_row(#[case] store: Store) {
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn s8_while_a_board_is_read_others_may_read_and_nobody_may_swap(#[case] store: Store) {
     let scene = Scene::on(store, TWO_DAYS);
     scene.generated(&["mon", "tue"]);

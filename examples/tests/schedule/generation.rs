@@ -18,7 +18,7 @@ const SLOW: &str = "--thinking 150ms";
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn s3_a_swap_is_accepted_while_a_block_is_generated_and_applied_to_the_finished_one(
     #[case] store: Store,
 ) {
@@ -65,7 +65,7 @@ async fn nothing_is_left(scene: &Scene, block: &str) {
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn s4_a_generation_that_is_cancelled_stops_and_leaves_nothing(
     #[case] store: Store,
     #[values(("--thinking 10m", "1 of 4 shifts"), ("--fault hang", "half written"))] midway: (&str, &str),

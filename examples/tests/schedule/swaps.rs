@@ -124,7 +124,7 @@ async fn s7_two_compatible_swaps_of_one_persons_shifts_are_both_executed(#[case]
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn s7_all_that_a_swap_touches_is_locked_in_one_step(#[case] store: Store) {
     let scene = two_days(store);
     let mut staff = scene.worker("staff", "staff-1", "--ask ann:mon-a:tue-d --ttl 10m --fault stall");

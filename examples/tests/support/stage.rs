@@ -100,7 +100,8 @@ impl Stage {
         worker
     }
 
-    /// Removes the data.
+    /// Removes the data. A transaction that was dropped ends on the runtime of its test, which has to be one that goes on while
+    /// this waits for it.
     pub(crate) fn clear(&self) {
         if let Some(schema) = &self.schema {
             let name = schema.schema().expect("it has one");

@@ -40,7 +40,7 @@ fn b1_without_locks_it_trades_inside_its_cooldown(#[case] store: Store) {
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn b2_a_second_evaluation_is_refused_at_once(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
     scene.make(Duration::ZERO);
@@ -126,7 +126,7 @@ fn b3_a_bot_can_trade_again_within_the_ttl_after_its_worker_was_killed(#[case] s
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
     let scene = Scene::on(store, (0..10).map(|n| format!("A-{n},aurora,BTC-USD,buy,1,100,bot-{}", n % 2)));
     scene.make(Duration::ZERO);
@@ -147,7 +147,7 @@ async fn b4_different_bots_never_block_each_other(#[case] store: Store) {
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared(#[case] store: Store) {
     let [ours, theirs] = [two_orders(store), two_orders(store)];
     [&ours, &theirs].iter().for_each(|scene| scene.make(Duration::ZERO));
@@ -166,7 +166,7 @@ async fn bots_of_other_books_are_other_bots_also_where_the_store_is_shared(#[cas
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn b5_an_operator_finds_log_lines(#[case] store: Store) {
     let scene = two_orders(store);
     scene.make(Duration::from_secs(600));

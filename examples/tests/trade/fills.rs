@@ -72,7 +72,7 @@ fn t2_without_locks_an_update_is_lost(#[case] store: Store) {
     damages(&Scene::on(store, TWO_TRADES), ALL_AT_ONCE, |findings| findings.lost_updates() > 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn t2_a_socket_waits_for_the_row_and_adds_to_what_it_then_finds() {
     let scene = one_order(Store::Postgres);
     scene.make(Duration::ZERO);
@@ -167,7 +167,7 @@ fn t5_without_locks_fills_are_lost(#[case] store: Store) {
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn t5_a_scheduler_skips_a_position_that_is_locked_and_comes_back(#[case] store: Store) {
     let scene = one_order(store);
     scene.make(Duration::ZERO);
@@ -187,7 +187,7 @@ async fn t5_a_scheduler_skips_a_position_that_is_locked_and_comes_back(#[case] s
 #[case::postgres(Store::Postgres)]
 #[case::apart(Store::Apart)]
 #[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn t6_eth_and_btc_are_liquidated_on_one_exchange_and_neither_waits_for_the_other(#[case] store: Store) {
     for (held, free) in [("ETH-USD", "BTC-USD"), ("BTC-USD", "ETH-USD")] {
         let scene = Scene::on(

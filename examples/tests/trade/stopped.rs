@@ -133,7 +133,7 @@ fn a_late_trade_of_a_bot_is_refused(#[case] store: Store) {
 #[case::a_write_to_a_row(Store::Postgres, "socket", "", TRADES, "it may be in the books")]
 #[case::a_write_for_a_bot(Store::Postgres, "evaluator", "bot-1", TRADES, "it may be in the books")]
 #[case::the_lock_of_a_row(Store::Postgres, "socket", "", POSITIONS, "gave up after")]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_says_nothing_is_not_waited_for_for_ever(
     #[case] store: Store,
     #[case] role: &str,
@@ -161,7 +161,7 @@ const TRADES: &str = "LOCK TABLE trades IN EXCLUSIVE MODE";
 const POSITIONS: &str = "LOCK TABLE positions IN EXCLUSIVE MODE";
 
 /// Two evaluations, one after the other, and what the first one has to write when the second one is done.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn b1_a_commit_is_confirmed_only_while_the_lock_is_held() {
     let scene =
         Scene::on(Store::Postgres, ["A-1", "A-2"].map(|id| format!("{id},aurora,BTC-USD,buy,1,100,bot-1")));
@@ -212,7 +212,7 @@ fn entry(order: &Order) -> Entry {
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::postgres(Store::Apart)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_position_refuses_a_token_lower_than_one_it_has_seen(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,", "A-2,aurora,BTC-USD,buy,1,100,"]);
     let books = scene.books(Duration::ZERO).await;
@@ -241,7 +241,7 @@ async fn a_position_refuses_a_token_lower_than_one_it_has_seen(#[case] store: St
 #[rstest]
 #[case::sqlite(Store::Sqlite)]
 #[case::postgres(Store::Apart)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bot_refuses_a_token_lower_than_one_it_has_seen(#[case] store: Store) {
     let scene = Scene::on(store, ["A-1,aurora,BTC-USD,buy,1,100,bot-1"]);
     let books = scene.books(Duration::ZERO).await;
