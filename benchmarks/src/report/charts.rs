@@ -154,11 +154,14 @@ fn line_chart(
         .y_label_formatter(&label)
         .light_line_style(TRANSPARENT)
         .draw()?;
-    let mut colours: Vec<_> = points.iter().map(|(colour, _)| *colour).collect();
-    colours.dedup();
-    colours.sort_by_key(|colour| (colour.0, colour.1, colour.2));
-    colours.dedup();
-    for colour in colours {
+    let mut colours = Vec::new();
+    for (colour, _) in points {
+        if !colours.contains(colour) {
+            colours.push(*colour);
+        }
+    }
+    // The first one, which is this project's, on top.
+    for colour in colours.into_iter().rev() {
         let line: Vec<_> = points.iter().filter(|(its, _)| *its == colour).map(|(_, point)| *point).collect();
         chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
         chart.draw_series(line.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
