@@ -111,29 +111,6 @@ fn c5_where_no_row_is_locked_a_correction_is_noticed_before_anything_is_written(
     assert_eq!(scene.claims(), CORRECTED, "from the events as they are now");
 }
 
-/// That a day is done is seen in its claims, not in a mark that was left: what is corrected later is paid later.
-#[rstest]
-#[case::sqlite(Store::Sqlite)]
-#[case::redis(Store::Redis)]
-#[case::postgres(Store::Postgres)]
-#[case::apart(Store::Apart)]
-#[cfg_attr(feature = "etcd", case::etcd(Store::Etcd))]
-fn c10_a_done_day_is_done_again_only_after_a_correction(#[case] store: Store) {
-    let scene = Scene::one_day(store);
-    scene.make();
-    for (name, tier, answer) in
-        [("worker-1", 1, "committed"), ("worker-2", 1, "already calculated"), ("worker-3", 3, "committed")]
-    {
-        scene.change(&format!("UPDATE events SET tier = {tier} WHERE id = 'E-3'"));
-        let mut worker = scene.worker(name, "");
-        worker.go();
-        worker.hears(answer);
-        ends_well(worker);
-    }
-    assert_eq!(scene.claims(), [CORRECTED[0], CORRECTED[1], "P-1 2025-01-15 3 500"]);
-    assert_eq!(scene.number("SELECT count(*) FROM calculations"), 2);
-}
-
 /// How often two are at it.
 const ROUNDS: usize = 50;
 
