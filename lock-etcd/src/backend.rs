@@ -97,8 +97,9 @@ impl Backend for Etcd {
             shared: self.shared.clone(),
             rings: sender,
         };
-        let behind = refusal.map(|refusal| refusal.behind.clone()).unwrap_or_default();
-        let task = session.tell(Command::Wait(id, wait, behind));
+        let (behind, seen) =
+            refusal.map_or((Vec::new(), 0), |refusal| (refusal.behind.clone(), refusal.seen));
+        let task = session.tell(Command::Wait(id, wait, behind, seen));
         Ok(Wakeups::new(Rings { id, rings, task }))
     }
 

@@ -1,7 +1,7 @@
 //! Where others were met lately: what a client takes a key's queue to be like before it asks.
 //!
-//! A transaction that queues a claim where it is not alone is several in one, which costs a tenth of a pair also where
-//! nobody is. So a claim asks for no more than a key that nobody has, unless others have been met there: then that would
+//! A transaction that queues a claim where it is not alone compares more and reads the queue, which costs a tenth of a pair
+//! also where nobody is. So a claim asks for no more than a key that nobody has, unless others have been met there: then that would
 //! be a transaction for nothing.
 
 use std::hash::{DefaultHasher, Hash, Hasher};

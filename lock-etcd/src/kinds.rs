@@ -41,8 +41,8 @@ impl Kind for Arrivals {
         let raise = self.raise(link).await?;
         let reached = self.epoch.reached();
         let arrived = |answer, revision, epoch| Arrived { answer, revision, epoch, reached };
-        if let [Part { step, skips: true, .. }] = parts {
-            let (answer, revision, epoch) = self.skip(link, step.clone(), raise).await?;
+        if let [part] = parts {
+            let (answer, revision, epoch) = self.alone(link, part.clone(), raise).await?;
             return Ok(vec![arrived(answer, revision, epoch)]);
         }
         let raise = raise.filter(|_| queued(parts));
@@ -67,20 +67,21 @@ impl Arrivals {
         Ok(self.epoch.raise(&self.name))
     }
 
-    /// Does one that writes nothing where it is refused: no epoch, either.
-    async fn skip(
+    /// Does one. Where that writes nothing if it is refused, nor does this: no epoch, either.
+    async fn alone(
         &self,
         link: &Link,
-        Step { when, then, or_else }: Step,
+        Part { step: Step { when, then, or_else }, skips, .. }: Part,
         raise: Option<TxnOp>,
     ) -> Answer<(PbTxnResponse, i64, u64)> {
         let raised = usize::from(raise.is_some());
+        let refused = raise.clone().filter(|_| !skips);
         let then = raise.into_iter().chain([self.read()]).chain(then).collect();
-        let or_else = std::iter::once(self.read()).chain(or_else).collect();
+        let or_else = refused.into_iter().chain([self.read()]).chain(or_else).collect();
         let seen = wall_micros();
         let mut answer = link.transact(Step { when, then, or_else }).await?;
         let (revision, epoch) = self.learn(&answer, seen)?;
-        let first = if answer.succeeded { raised + 1 } else { 1 };
+        let first = if answer.succeeded || !skips { raised + 1 } else { 1 };
         answer.responses.drain(..first.min(answer.responses.len()));
         Ok((answer, revision, epoch))
     }

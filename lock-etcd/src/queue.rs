@@ -99,6 +99,8 @@ impl Entry {
 pub(crate) struct View {
     /// Oldest first.
     queues: Vec<Vec<Entry>>,
+    /// The revision.
+    pub(crate) seen: i64,
 }
 
 /// Whether a claim is there.
@@ -141,11 +143,13 @@ pub(crate) struct Wait {
     pub(crate) lapse: Duration,
     /// How many permits are left, of those that are held or waited for on each key.
     pub(crate) left: usize,
+    /// The revision at which that was so.
+    pub(crate) seen: i64,
 }
 
 impl View {
-    /// From what was stored in each queue, in any order; a name may come twice.
-    pub(crate) fn read(stored: Vec<Vec<PbKeyValue>>, places: &[Place]) -> Result<Self> {
+    /// From what was stored in each queue at a revision, in any order; a name may come twice.
+    pub(crate) fn read(stored: Vec<Vec<PbKeyValue>>, places: &[Place], seen: i64) -> Result<Self> {
         let queue = |(stored, place): (Vec<PbKeyValue>, &Place)| {
             let entries: Result<Vec<_>> = stored.into_iter().map(|one| Entry::read(one, place)).collect();
             entries.map(|mut entries| {
@@ -154,7 +158,7 @@ impl View {
                 entries
             })
         };
-        Ok(Self { queues: stored.into_iter().zip(places).map(queue).collect::<Result<_>>()? })
+        Ok(Self { queues: stored.into_iter().zip(places).map(queue).collect::<Result<_>>()?, seen })
     }
 
     pub(crate) fn mine(&self, owner: Owner) -> Mine {
@@ -194,7 +198,7 @@ impl View {
             (None, None) => (Turn::Now, Vec::new()),
         };
         let left = queues.iter().map(|queue| left(queue, mode)).min().unwrap_or(0);
-        Wait { turn, behind, lapse, left }
+        Wait { turn, behind, lapse, left, seen: self.seen }
     }
 }
 

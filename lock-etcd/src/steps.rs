@@ -88,19 +88,13 @@ pub(crate) fn arrive(
     let none = |Range(from, to): Range| absent(&from).with_range(to);
     let before =
         |Range(from, to): Range, at| Compare::mod_revision(from, CompareOp::Less, at + 1).with_range(to);
-    let queue = || {
-        let or_else = match (places, under) {
-            ([place], Under::Short) => beside(claim, place, put(place, Form::Long), looks),
-            _ => looks(),
-        };
-        Step { when: free().collect(), then: puts().chain(looks()).collect(), or_else }
-    };
     let (when, then): (Vec<_>, Vec<_>) = match (way, claim.mode()) {
-        (Way::Queue, Mode::Shared) => return queue(),
-        // Whoever is alone has no need of the queue, and it costs the server some time.
         (Way::Queue, _) => {
-            let alone = places.iter().map(|place| none(place.queue())).collect();
-            return Step { when: alone, then: puts().collect(), or_else: vec![TxnOp::txn(queue().into())] };
+            let or_else = match (places, under) {
+                ([place], Under::Short) => beside(claim, place, put(place, Form::Long), looks),
+                _ => looks(),
+            };
+            return Step { when: free().collect(), then: puts().chain(looks()).collect(), or_else };
         }
         (Way::IfFree, Mode::Shared) => {
             (places.iter().map(|place| none(place.unshared())).chain(free()).collect(), puts().collect())
@@ -225,14 +219,16 @@ pub(crate) fn within(answer: PbTxnResponse) -> impl Iterator<Item = PbTxnRespons
 
 /// The queues that [`look`] read.
 pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Place]) -> Result<View> {
-    let mut ranges: Vec<_> = ranges.map(|range| range.kvs).collect();
+    let ranges: Vec<_> = ranges.collect();
+    let seen = ranges.iter().filter_map(|range| Some(range.header.as_ref()?.revision)).min().unwrap_or(0);
+    let mut ranges: Vec<_> = ranges.into_iter().map(|range| range.kvs).collect();
     let each = ranges.len() / places.len().max(1);
     if each * places.len() != ranges.len() || each == 0 {
         return Err(foreign());
     }
     let mut ranges = ranges.drain(..);
     let queues = places.iter().map(|_| ranges.by_ref().take(each).flatten().collect());
-    View::read(queues.collect(), places)
+    View::read(queues.collect(), places, seen)
 }
 
 /// Removes a claim with this number.

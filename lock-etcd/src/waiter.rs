@@ -35,17 +35,23 @@ pub(crate) struct Waiter {
     pub(crate) looking: Option<Moment>,
     /// Something happened since it began.
     pub(crate) again: bool,
+    /// The revision of the last look, or zero.
+    pub(crate) seen: i64,
+    /// A watch began later than that look, or the one that is under way.
+    pub(crate) missed: bool,
     /// What it has been told, at least.
     told: Turn,
 }
 
 impl Waiter {
-    pub(crate) fn new(wait: Wait) -> Self {
-        Self { wait, watched: HashMap::new(), looking: None, again: false, told: Turn::Others }
+    pub(crate) fn new(wait: Wait, seen: i64) -> Self {
+        let (watched, told) = (HashMap::new(), Turn::Others);
+        Self { wait, watched, looking: None, again: false, seen, missed: false, told }
     }
 
     /// Hears what a look saw that was sent at `sent`. Answers whom it waits for.
     pub(crate) fn saw(&mut self, view: &View, sent: Moment) -> Vec<Vec<u8>> {
+        self.seen = view.seen;
         let Mine::Here(own) = view.mine(self.wait.owner) else {
             // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
             self.gone();

@@ -1,17 +1,17 @@
 //! The push path: one stream of watches, on which a waiting claim watches whom it waits for, and itself.
 //!
 //! A watch tells what happens from now on, and "now" is some moment after it was asked for. So who waits looks once more
-//! when its watches are there. Whenever one of those it waits for goes, it looks again, and rings if its turn has come: of
-//! that look it leaves word, so that who is rung need not look once more. Watches begin now and never at an earlier
-//! revision: etcd serves those by a loop that runs ten times a second.
+//! when its watches are there, unless the store was not written to since its last look. Whenever one of those it waits for
+//! goes, it looks again, and rings if its turn has come: of that look it leaves word, so that who is rung need not look once
+//! more. Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use etcd_client::{
-    Client, EventType, KvClient, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse,
-    WatchResponseStream,
+    Client, EventType, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
+    WatchResponse, WatchResponseStream,
 };
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
@@ -28,8 +28,8 @@ use crate::waiter::{Wait, Waiter};
 /// What the task is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Somebody waits, for these as of its last look.
-    Wait(u64, Wait, Vec<Vec<u8>>),
+    /// Somebody waits, for these as of its last look, and the revision of that.
+    Wait(u64, Wait, Vec<Vec<u8>>, i64),
     Leave(u64),
 }
 
@@ -133,7 +133,7 @@ impl Task {
                     None => return End::Over,
                 },
                 command = told.recv() => match command {
-                    Some(Command::Wait(id, wait, behind)) => self.begin(id, wait, &behind),
+                    Some(Command::Wait(id, wait, behind, seen)) => self.begin(id, wait, &behind, seen),
                     Some(Command::Leave(id)) => self.leave(id),
                     None => return End::Over,
                 },
@@ -141,8 +141,8 @@ impl Task {
         }
     }
 
-    fn begin(&mut self, id: u64, wait: Wait, behind: &[Vec<u8>]) {
-        self.waiters.insert(id, Waiter::new(wait));
+    fn begin(&mut self, id: u64, wait: Wait, behind: &[Vec<u8>], seen: i64) {
+        self.waiters.insert(id, Waiter::new(wait, seen));
         self.aim(id, behind);
     }
 
@@ -195,7 +195,10 @@ impl Task {
             if let Some((_, there)) = waiter.watched.get_mut(&name) {
                 *there = true;
             }
-            if waiter.watched.values().all(|(_, there)| *there) {
+            // It tells of everything after this revision.
+            let since = answer.header().map_or(i64::MAX, ResponseHeader::revision);
+            waiter.missed |= since > waiter.seen;
+            if waiter.missed && waiter.watched.values().all(|(_, there)| *there) {
                 self.look(id);
             }
         }
@@ -230,6 +233,7 @@ impl Task {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         waiter.again = waiter.looking.is_some();
         if !waiter.again {
+            waiter.missed = false;
             waiter.looking = Some(Moment::now());
             let (mut kv, places, number) = (self.kv.clone(), waiter.wait.places.clone(), waiter.wait.number);
             let look = async move {

@@ -28,8 +28,8 @@ fn queue(key: usize, words: &str) -> Vec<Entry> {
 }
 
 fn wait(queues: &[&str], mode: Mode) -> Wait {
-    View { queues: queues.iter().enumerate().map(|(key, words)| queue(key, words)).collect() }
-        .wait(mode, i64::MAX)
+    let queues = queues.iter().enumerate().map(|(key, words)| queue(key, words)).collect();
+    View { queues, seen: 0 }.wait(mode, i64::MAX)
 }
 
 fn permit(of: u32) -> Mode {
@@ -79,7 +79,7 @@ fn the_first_lapse_among_those_that_conflict_counts() {
 
 #[test]
 fn only_those_ahead_count() {
-    let view = View { queues: vec![queue(0, "e e e")] };
+    let view = View { queues: vec![queue(0, "e e e")], seen: 9 };
     assert_eq!(view.wait(Mode::Exclusive, 0).turn, Turn::Now);
     assert_eq!(view.wait(Mode::Exclusive, 1).behind, [b"00"]);
 }
@@ -150,7 +150,7 @@ fn a_claim_is_there_on_all_its_keys_at_one_revision_or_not() {
         let queue = |(revision, place): (Option<i64>, &Place)| {
             revision.map(|revision| stored(place, revision, &value)).into_iter().collect()
         };
-        View::read(revisions.into_iter().zip(&places).map(queue).collect(), &places).expect("claims")
+        View::read(revisions.into_iter().zip(&places).map(queue).collect(), &places, 9).expect("claims")
     };
     assert!(matches!(view([Some(4), Some(4)]).mine(claim.owner()), Mine::Here(own) if own.number == 4));
     assert!(matches!(view([None, None]).mine(claim.owner()), Mine::Absent));
@@ -163,10 +163,10 @@ fn a_short_name_that_is_anothers_is_known_by_its_number() {
     let (one, there) = places(&["a", "b"]);
     let (two, _) = places(&["a", "b"]);
     let other = stored(&there[1], 5, &value(&two, TTL, 3, 1, 5));
-    let view = View::read(vec![vec![], vec![other]], &there).expect("a claim");
+    let view = View::read(vec![vec![], vec![other]], &there, 9).expect("a claim");
     assert!(matches!(view.mine(one.owner()), Mine::Absent));
     assert!(matches!(view.under(&there), Under::Long(taken) if taken == [0, 5]));
-    let nobody = View { queues: vec![vec![], vec![]] };
+    let nobody = View { queues: vec![vec![], vec![]], seen: 9 };
     assert!(matches!(nobody.under(&there), Under::Short));
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use conformance_tests::Server;
+use conformance_tests::{Server, etcd_metric};
 use lock_core::{Attempt, Backend, Claim, Token, Wakeups};
 use lock_etcd::Etcd;
+use rstest::rstest;
 
-use crate::help::{LONG, SHORT, claim, queue, raw, server, store, within};
+use crate::help::{LONG, SHORT, claim, queue, raw, server, store, transactions, until, within};
 
 const NO: Duration = Duration::ZERO;
 
@@ -45,6 +46,31 @@ async fn who_is_rung_need_not_ask_but_who_asks_again_does() {
     };
     assert!(anew.token > told.token);
     assert!(queue(&raw(&server).await, "a").await[0].create_revision() > number);
+}
+
+#[rstest]
+#[case::nothing_was_written_since(false)]
+#[case::something_was(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_begins_to_watch_looks_only_at_what_it_may_have_missed(#[case] written: bool) {
+    let server = server();
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let (holder, waiter) = (claim("a", LONG), claim("a", LONG));
+    let Ok(Attempt::Granted(_)) = here.acquire(&holder).await else { panic!("it is free") };
+    let Ok(Attempt::Busy(_)) = there.acquire(&waiter).await else { panic!("it is held") };
+    let before = transactions(&server).await;
+    if written {
+        raw(&server).await.kv_client().put("x", "x", None).await.expect("put");
+    }
+    let mut rings = there.wakeups(&waiter).await.expect("a bell");
+    let looks = u64::from(written);
+    until(|| async { transactions(&server).await == before + looks }).await;
+    // One for the stream, one for the claim ahead, and one for the waiter's own.
+    let watches = async || etcd_metric(server.url(), "etcd_debugging_mvcc_watcher_total").await;
+    until(|| async { watches().await.is_ok_and(|watches| watches >= 3) }).await;
+    here.release(&holder, NO).await.expect("an answer");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    assert_eq!(transactions(&server).await - before, looks + 2, "the release, and the look that rang");
 }
 
 #[tokio::test(flavor = "multi_thread")]
