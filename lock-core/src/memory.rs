@@ -1,6 +1,6 @@
 //! The reference store: the model, in one process's memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,10 +41,14 @@ struct Queues {
     /// Everything held or queued, by arrival.
     claims: BTreeMap<u64, Entry>,
     /// The arrivals on each key, oldest first; no key is kept without one.
-    keys: HashMap<Key, Vec<u64>>,
+    keys: HashMap<Key, VecDeque<u64>>,
     owners: HashMap<Owner, u64>,
     lapses: BTreeSet<(Moment, u64)>,
 }
+
+/// How many of those just ahead are looked at for one that may be dead: who comes to a long queue must not cost more than one
+/// who comes to a short one.
+const NEAREST: usize = 16;
 
 #[derive(Debug)]
 struct Entry {
@@ -110,7 +114,7 @@ impl Queues {
     fn add(&mut self, claim: &Claim, expires: Moment) -> u64 {
         self.last += 1;
         for key in claim.keys() {
-            self.keys.entry(key.clone()).or_default().push(self.last);
+            self.keys.entry(key.clone()).or_default().push_back(self.last);
         }
         self.owners.insert(claim.owner(), self.last);
         self.lapses.insert((expires, self.last));
@@ -127,7 +131,9 @@ impl Queues {
         }
         for key in entry.claim.keys() {
             if let Some(queue) = self.keys.get_mut(key) {
-                queue.retain(|other| *other != number);
+                if let Ok(at) = queue.binary_search(&number) {
+                    queue.remove(at);
+                }
                 if queue.is_empty() {
                     self.keys.remove(key);
                 }
@@ -144,13 +150,10 @@ impl Queues {
     }
 
     /// Those ahead of `number` on a key, oldest first.
-    fn ahead(&self, key: &Key, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        let queue = self.keys.get(key).map_or(&[][..], Vec::as_slice);
-        queue
-            .iter()
-            .copied()
-            .take_while(move |other| *other < number)
-            .map(|other| (other, &self.claims[&other]))
+    fn ahead(&self, key: &Key, number: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
+        let queue = self.keys.get(key).into_iter();
+        let ahead = queue.flat_map(move |queue| queue.range(..queue.partition_point(|other| *other < number)));
+        ahead.map(|other| (*other, &self.claims[other]))
     }
 
     /// Whether there is room on a key behind those ahead of `number` that count.
@@ -170,26 +173,59 @@ impl Queues {
         claim.keys().iter().all(|key| self.has_room(key, claim.mode(), number, &counts))
     }
 
-    /// When the first claim ahead lapses on a key that has no room.
+    /// When the first one lapses of those who have room on a key that has none for this claim, and of those just ahead.
     fn first_lapse(&self, claim: &Claim, number: u64) -> Option<Moment> {
         let full = claim.keys().iter().filter(|key| !self.has_room(key, claim.mode(), number, |_, _| true));
-        full.flat_map(|key| self.ahead(key, number)).map(|(_, entry)| entry.expires).min()
+        let near = |key| self.ahead(key, number).rev().take(NEAREST);
+        full.flat_map(|key| self.holders(key, number).chain(near(key))).map(|(_, entry)| entry.expires).min()
+    }
+
+    /// Those ahead of `number` who have room on a key.
+    fn holders(&self, key: &Key, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let mut room = Room::default();
+        self.ahead(key, number).take_while(move |(_, entry)| {
+            let fits = room.fits(entry.claim.mode());
+            room.add(entry.claim.mode());
+            fits
+        })
     }
 
     /// The claims whose turn it is once `number` is gone, and not before; be it with the remnants that there are, or
     /// as if those were gone too: they lapse by themselves, and only a look tells when.
     fn next(&self, number: u64) -> impl Iterator<Item = &Claim> {
-        let queues = self.claims[&number].claim.keys().iter().filter_map(|key| self.keys.get(key));
-        let behind: BTreeSet<_> = queues.flatten().copied().filter(|other| *other > number).collect();
-        let turn = move |other: &u64, remnants: bool| {
-            let claim = &self.claims[other].claim;
-            let counts = |entry: &Entry| remnants || !entry.remnant;
-            !self.fits(claim, *other, |_, entry| counts(entry))
-                && self.fits(claim, *other, |ahead, entry| ahead != number && counts(entry))
+        let keys = self.claims[&number].claim.keys();
+        let turns = |remnants: bool| {
+            let counts = move |other: u64, entry: &Entry| other != number && (remnants || !entry.remnant);
+            keys.iter().flat_map(move |key| {
+                self.freed(key, number, remnants).into_iter().filter(move |other| {
+                    let claim = &self.claims[other].claim;
+                    let mut elsewhere = claim.keys().iter().filter(|own| *own != key);
+                    elsewhere.all(|own| self.has_room(own, claim.mode(), *other, counts))
+                })
+            })
         };
-        let waits =
-            move |other: &u64| !self.claims[other].remnant && (turn(other, true) || turn(other, false));
-        behind.into_iter().filter(waits).map(|other| &self.claims[&other].claim)
+        let turns: BTreeSet<_> = turns(true).chain(turns(false)).collect();
+        turns.into_iter().map(|other| &self.claims[&other].claim)
+    }
+
+    /// Those who have room on a key once `number` is gone, and not before; with the remnants there, or without.
+    fn freed(&self, key: &Key, number: u64, remnants: bool) -> Vec<u64> {
+        let (mut with, mut without, mut freed) = (Room::default(), Room::default(), Vec::new());
+        for (other, entry) in self.ahead(key, u64::MAX).filter(|(_, entry)| remnants || !entry.remnant) {
+            let mode = entry.claim.mode();
+            if other != number {
+                // Nobody behind it has room, either.
+                if !without.fits(mode) {
+                    break;
+                }
+                if !with.fits(mode) && !entry.remnant {
+                    freed.push(other);
+                }
+                without.add(mode);
+            }
+            with.add(mode);
+        }
+        freed
     }
 }
 

@@ -99,6 +99,24 @@ async fn a_lapse_rings_nobody_and_retry_after_finds_it() {
     assert!(matches!(store.acquire(&waits).await.unwrap(), Attempt::Granted(_)));
 }
 
+/// One of many ahead lapses before the others: one who holds with many, or the last of many who wait.
+#[rstest]
+#[case::of_those_who_hold(Mode::permit_of(40).unwrap(), 0)]
+#[case::just_ahead(Mode::Exclusive, 39)]
+#[tokio::test(start_paused = true)]
+async fn however_many_are_ahead_the_first_lapse_that_gives_a_turn_is_told(
+    #[case] mode: Mode,
+    #[case] first: usize,
+) {
+    let store = Memory::new();
+    for at in 0..40 {
+        abandoned(&store, "a", mode, if at == first { secs(7) } else { TTL }).await;
+    }
+    let waits = Claim::new("a", mode, TTL).unwrap().queued();
+    let Attempt::Busy(busy) = store.acquire(&waits).await.unwrap() else { panic!("granted") };
+    assert_eq!(busy.retry_after, secs(7));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_remnant_of_a_claim_does_not_take_the_same_claim_with_it() {
     let store = Memory::new();
