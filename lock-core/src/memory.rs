@@ -46,8 +46,8 @@ struct Queues {
     lapses: BTreeSet<(Moment, u64)>,
 }
 
-/// How many of those just ahead are looked at for one that may be dead: who comes to a long queue must not cost more than one
-/// who comes to a short one.
+/// How many of those just ahead are looked at, at least, for one that may be dead: who comes to a long queue must not cost more
+/// than one who comes to a short one.
 const NEAREST: usize = 16;
 
 #[derive(Debug)]
@@ -152,7 +152,8 @@ impl Queues {
     /// Those ahead of `number` on a key, oldest first.
     fn ahead(&self, key: &Key, number: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
         let queue = self.keys.get(key).into_iter();
-        let ahead = queue.flat_map(move |queue| queue.range(..queue.partition_point(|other| *other < number)));
+        let ahead =
+            queue.flat_map(move |queue| queue.range(..queue.partition_point(|other| *other < number)));
         ahead.map(|other| (*other, &self.claims[other]))
     }
 
@@ -173,21 +174,24 @@ impl Queues {
         claim.keys().iter().all(|key| self.has_room(key, claim.mode(), number, &counts))
     }
 
-    /// When the first one lapses of those who have room on a key that has none for this claim, and of those just ahead.
+    /// When the first claim ahead that conflicts lapses on a key that has no room.
     fn first_lapse(&self, claim: &Claim, number: u64) -> Option<Moment> {
         let full = claim.keys().iter().filter(|key| !self.has_room(key, claim.mode(), number, |_, _| true));
-        let near = |key| self.ahead(key, number).rev().take(NEAREST);
-        full.flat_map(|key| self.holders(key, number).chain(near(key))).map(|(_, entry)| entry.expires).min()
+        full.flat_map(|key| self.in_the_way(key, claim.mode(), number)).map(|entry| entry.expires).min()
     }
 
-    /// Those ahead of `number` who have room on a key.
-    fn holders(&self, key: &Key, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        let mut room = Room::default();
-        self.ahead(key, number).take_while(move |(_, entry)| {
-            let fits = room.fits(entry.claim.mode());
+    /// Of those ahead of `number` that conflict, the oldest and the nearest: so many that there is no room behind them.
+    fn in_the_way(&self, key: &Key, mode: Mode, number: u64) -> impl Iterator<Item = &Entry> {
+        let conflict = move |entry: &&Entry| mode != Mode::Shared || entry.claim.mode() != Mode::Shared;
+        let ahead = move || self.ahead(key, number).map(|(_, entry)| entry).filter(conflict);
+        let (mut room, mut seen) = (Room::default(), 0);
+        let nearest = ahead().rev().take_while(move |entry| {
+            let more = seen < NEAREST || room.fits(mode);
             room.add(entry.claim.mode());
-            fits
-        })
+            seen += 1;
+            more
+        });
+        nearest.chain(ahead().next())
     }
 
     /// The claims whose turn it is once `number` is gone, and not before; be it with the remnants that there are, or

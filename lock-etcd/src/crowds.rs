@@ -1,8 +1,7 @@
 //! Where others were met lately: what a client takes a key's queue to be like before it asks.
 //!
-//! A transaction that queues a claim where it is not alone compares more and reads the queue, which costs a tenth of a pair
-//! also where nobody is. So a claim asks for no more than a key that nobody has, unless others have been met there: then that would
-//! be a transaction for nothing.
+//! A transaction that queues a claim reads the queue, also where nobody else is. So a claim asks for no more than a key that
+//! nobody has, unless others have been met there: then that would be a transaction for nothing.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU8, Ordering};

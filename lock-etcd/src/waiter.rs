@@ -37,7 +37,7 @@ pub(crate) struct Waiter {
     pub(crate) again: bool,
     /// The revision of the last look, or zero.
     pub(crate) seen: i64,
-    /// A watch began later than that look, or the one that is under way.
+    /// A watch began at another revision than that look.
     pub(crate) missed: bool,
     /// What it has been told, at least.
     told: Turn,

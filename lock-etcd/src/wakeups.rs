@@ -195,9 +195,9 @@ impl Task {
             if let Some((_, there)) = waiter.watched.get_mut(&name) {
                 *there = true;
             }
-            // It tells of everything after this revision.
+            // It tells of everything after this revision. An earlier one is that of a store which went back.
             let since = answer.header().map_or(i64::MAX, ResponseHeader::revision);
-            waiter.missed |= since > waiter.seen;
+            waiter.missed |= since != waiter.seen;
             if waiter.missed && waiter.watched.values().all(|(_, there)| *there) {
                 self.look(id);
             }

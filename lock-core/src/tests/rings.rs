@@ -99,20 +99,23 @@ async fn a_lapse_rings_nobody_and_retry_after_finds_it() {
     assert!(matches!(store.acquire(&waits).await.unwrap(), Attempt::Granted(_)));
 }
 
-/// One of many ahead lapses before the others: one who holds with many, or the last of many who wait.
+/// One of forty ahead lapses before the others.
 #[rstest]
-#[case::of_those_who_hold(Mode::permit_of(40).unwrap(), 0)]
-#[case::just_ahead(Mode::Exclusive, 39)]
+#[case::one_who_holds_with_all(|_| Mode::permit_of(40).unwrap(), 0)]
+#[case::the_one_who_holds(|_| Mode::Exclusive, 0)]
+#[case::the_one_just_ahead(|_| Mode::Exclusive, 39)]
+#[case::a_writer_among_readers(|at| if at == 10 { Mode::Exclusive } else { Mode::Shared }, 10)]
+#[case::a_writer_among_permits(|at| if at == 10 { Mode::Exclusive } else { Mode::permit_of(99).unwrap() }, 10)]
 #[tokio::test(start_paused = true)]
 async fn however_many_are_ahead_the_first_lapse_that_gives_a_turn_is_told(
-    #[case] mode: Mode,
+    #[case] mode: fn(usize) -> Mode,
     #[case] first: usize,
 ) {
     let store = Memory::new();
     for at in 0..40 {
-        abandoned(&store, "a", mode, if at == first { secs(7) } else { TTL }).await;
+        abandoned(&store, "a", mode(at), if at == first { secs(7) } else { TTL }).await;
     }
-    let waits = Claim::new("a", mode, TTL).unwrap().queued();
+    let waits = Claim::new("a", mode(40), TTL).unwrap().queued();
     let Attempt::Busy(busy) = store.acquire(&waits).await.unwrap() else { panic!("granted") };
     assert_eq!(busy.retry_after, secs(7));
 }

@@ -114,7 +114,8 @@ async fn one_who_comes_anew_under_the_name_it_waited_for_is_rung() {
     let before = transactions(&server).await;
     raw.kv_client().put("x", "x", None).await.expect("put");
     let mut rings = here.wakeups(&waiter).await.expect("a bell");
-    // It looks when its watches are there, as somebody has written since; when it has lost its place; and when the one ahead leaves, which is one more.
+    // It looks when its watches are there, as somebody has written since; when it has lost its place; and when the one ahead
+    // leaves, which is one more.
     let looked = async |count| until(|| async { transactions(&server).await >= before + count }).await;
     looked(1).await;
     let place = queue(&raw, "a").await.remove(1);

@@ -113,9 +113,9 @@ async fn a_waiter_is_rung_by_few_looks_though_the_store_was_compacted() {
         store.release(leaves, Duration::ZERO).await.expect("it was there");
         assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
     }
-    // Each looks when its watches are there and when the one ahead goes; the first one, too, when its own place has gone and
-    // when all its names are watched. Each may once more, should the compaction have ended its watch: a watch from now on is
-    // one that none ends.
+    // Each looks when its watches are there, if something was written since, and when the one ahead goes; the first one, too,
+    // when its own place has gone and when all its names are watched. Each may once more, should the compaction have ended its
+    // watch: a watch from now on is one that none ends.
     let looks = transactions(&server).await - looks;
     assert!(looks <= 2 + 6 + 2, "two releases, and {} looks", looks - 2);
 }
