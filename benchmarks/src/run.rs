@@ -24,9 +24,10 @@ pub(crate) async fn run(arguments: &Arguments, stores: &[Box<dyn Store>]) -> Res
         for (n, (round, measure, size, rival)) in plan.iter().enumerate() {
             let (store_name, rival_name) = (store.name().to_owned(), rival.name().to_owned());
             let cell = Cell { store: store_name, measure: *measure, size: *size, rival: rival_name };
-            // What was freed before is used again, and would not show in the server's memory.
-            let fresh = store.fresh().filter(|_| *measure == Measure::Held);
-            let outcome = cell.measure(fresh.unwrap_or(store.url()), *rival, quick).await;
+            // What others left on a server lapses while somebody else is measured; what they needed it keeps; and what was freed
+            // is used again, and would not show in its memory.
+            let server = store.fresh().unwrap_or(store.url());
+            let outcome = cell.measure(server, *rival, quick).await;
             let what = format!("{} {size}, {}", name(*measure), rival.name());
             let progress = format!("{} {}/{} round {}", store.name(), n + 1, plan.len(), round + 1);
             eprintln!("{progress}: {what}: {}", brief(&outcome));
