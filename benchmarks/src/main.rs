@@ -1,4 +1,4 @@
-//! This project beside bare drivers and peers, on the same servers in the same run.
+//! This project beside bare drivers and peers, on servers of the same kind in the same run.
 //!
 //! ```text
 //! cargo run --release -- --backend redis:                # a server of its own; or redis://127.0.0.1
