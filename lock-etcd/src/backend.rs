@@ -87,7 +87,6 @@ impl Backend for Etcd {
             Some(known) => own_names(&places, [known.form]),
             None => own_names(&places, [Form::Short, Form::Long]),
         };
-        let refusal = known.as_ref().and_then(|known| known.wait.as_deref());
         let wait = Wait {
             owner: claim.owner(),
             own,
@@ -97,9 +96,8 @@ impl Backend for Etcd {
             shared: self.shared.clone(),
             rings: sender,
         };
-        let (behind, seen) =
-            refusal.map_or((Vec::new(), 0), |refusal| (refusal.behind.clone(), refusal.seen));
-        let task = session.tell(Command::Wait(id, wait, behind, seen));
+        let refusal = known.and_then(|known| Some((known.id(), known.wait?)));
+        let task = session.tell(Command::Wait(id, wait, refusal));
         Ok(Wakeups::new(Rings { id, rings, task }))
     }
 

@@ -74,9 +74,14 @@ impl Lease {
 }
 
 impl Known {
+    /// Which one it is, as [`Entry::id`] says.
+    pub(crate) fn id(&self) -> (i64, i64) {
+        (self.number, self.lease)
+    }
+
     /// Whether it is this one.
     pub(crate) fn is(&self, entry: &Entry) -> bool {
-        (self.number, self.lease) == (entry.number, entry.lease)
+        self.id() == entry.id()
     }
 
     /// How long the claim is certain to last, from `from` on, unless somebody takes it away.
@@ -121,15 +126,20 @@ impl Leases {
         }
     }
 
+    /// Takes note that the lease of a claim was renewed, by a request sent at `sent`. Answers whether it is known.
+    pub(crate) fn prolonged(&self, owner: Owner, id: (i64, i64), ttl: Duration, sent: Moment) -> bool {
+        let mut memory = self.memory();
+        let Some(known) = memory.claims.get_mut(&owner).filter(|known| known.id() == id) else { return false };
+        known.renewed = known.renewed.max(sent);
+        known.ttl = ttl;
+        // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
+        known.come = false;
+        true
+    }
+
     /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
     pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) {
-        if let Some(known) = self.memory().claims.get_mut(&owner)
-            && known.is(entry)
-        {
-            known.renewed = known.renewed.max(sent);
-            known.ttl = ttl;
-            // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
-            known.come = false;
+        if self.prolonged(owner, entry.id(), ttl, sent) {
             return;
         }
         let Entry { number, nth, form, lease, floor, .. } = *entry;
@@ -159,12 +169,12 @@ impl Leases {
         }
     }
 
-    /// Takes note that the turn of a claim has come: a look that was sent at `sent` saw it in its place, with nobody in its
-    /// way. Nobody can get in its way any more, as long as it is there. That it was there when it was last renewed, only a
-    /// look sent after that tells.
-    pub(crate) fn come(&self, owner: Owner, entry: &Entry, sent: Moment) {
+    /// Takes note that the turn of a claim has come: a look that was sent at `sent` saw it in its place, and nobody in its
+    /// way who has not gone since. Nobody can get in its way any more, as long as it is there. That it was there when it was
+    /// last renewed, only a look sent after that tells.
+    pub(crate) fn come(&self, owner: Owner, id: (i64, i64), sent: Moment) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = known.is(entry) && known.renewed < sent;
+            known.come = known.id() == id && known.renewed < sent;
         }
     }
 
@@ -235,14 +245,14 @@ mod tests {
         let (leases, owner, entry) = claim(start + second);
         let turn = || leases.turn(owner, start).is_some();
         assert!(!turn(), "nobody has looked");
-        leases.come(owner, &entry, start + second * 2);
+        leases.come(owner, entry.id(), start + second * 2);
         assert!(turn() && !turn());
-        leases.come(owner, &entry, start + second * 2);
+        leases.come(owner, entry.id(), start + second * 2);
         leases.renewed(owner, &entry, TTL, start + second * 3);
         assert!(!turn(), "it was renewed since");
-        leases.come(owner, &entry, start + second * 2);
+        leases.come(owner, entry.id(), start + second * 2);
         assert!(!turn(), "the renewal was sent after the look");
-        leases.come(owner, &entry, start + second * 4);
+        leases.come(owner, entry.id(), start + second * 4);
         assert!(turn(), "the look was sent after the renewal");
     }
 }

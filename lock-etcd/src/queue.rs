@@ -5,6 +5,7 @@ use std::time::Duration;
 use etcd_client::proto::PbKeyValue;
 use lock_core::{Claim, Mode, Owner, Result, Room, Token};
 
+use crate::clock::Moment;
 use crate::epoch::STEP;
 use crate::error::foreign;
 use crate::names::{Form, Place};
@@ -88,6 +89,11 @@ impl Entry {
         Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }
 
+    /// Which one it is, of all that were ever stored under its name: by its number, and its lease.
+    pub(crate) fn id(&self) -> (i64, i64) {
+        (self.number, self.lease)
+    }
+
     /// Whether this is a claim of that owner.
     pub(crate) fn is_of(&self, owner: Owner) -> bool {
         self.owner == u128::from_be_bytes(owner.to_bytes()) && !self.remnant
@@ -101,6 +107,8 @@ pub(crate) struct View {
     queues: Vec<Vec<Entry>>,
     /// The revision.
     pub(crate) seen: i64,
+    /// When that was asked for.
+    pub(crate) sent: Moment,
 }
 
 /// Whether a claim is there.
@@ -139,17 +147,25 @@ pub(crate) struct Wait {
     pub(crate) turn: Turn,
     /// While all of these are there, its turn does not come.
     pub(crate) behind: Vec<Vec<u8>>,
+    /// Nobody else is in its way: when all of these have gone its turn has come.
+    pub(crate) last: bool,
     /// When the first claim ahead that conflicts lapses at the latest, if nobody renews it.
     pub(crate) lapse: Duration,
     /// How many permits are left, of those that are held or waited for on each key.
     pub(crate) left: usize,
     /// The revision at which that was so.
     pub(crate) seen: i64,
+    /// When that was asked for.
+    pub(crate) sent: Moment,
 }
 
 impl View {
     /// From what was stored in each queue at a revision, in any order; a name may come twice.
-    pub(crate) fn read(stored: Vec<Vec<PbKeyValue>>, places: &[Place], seen: i64) -> Result<Self> {
+    pub(crate) fn read(
+        stored: Vec<Vec<PbKeyValue>>,
+        places: &[Place],
+        (seen, sent): (i64, Moment),
+    ) -> Result<Self> {
         let queue = |(stored, place): (Vec<PbKeyValue>, &Place)| {
             let entries: Result<Vec<_>> = stored.into_iter().map(|one| Entry::read(one, place)).collect();
             entries.map(|mut entries| {
@@ -158,7 +174,8 @@ impl View {
                 entries
             })
         };
-        Ok(Self { queues: stored.into_iter().zip(places).map(queue).collect::<Result<_>>()?, seen })
+        let queues = stored.into_iter().zip(places).map(queue).collect::<Result<_>>()?;
+        Ok(Self { queues, seen, sent })
     }
 
     pub(crate) fn mine(&self, owner: Owner) -> Mine {
@@ -197,8 +214,11 @@ impl View {
             (None, Some(queue)) => (Turn::Remnants, last(queue, mode, |_| true)),
             (None, None) => (Turn::Now, Vec::new()),
         };
+        let mut ahead = queues.iter().copied().flatten().filter(|entry| conflict(entry.mode, mode));
+        // Of its own names, who waits watches that on its first key alone.
+        let last = self.queues.len() == 1 && ahead.all(|entry| behind.contains(&entry.name));
         let left = queues.iter().map(|queue| left(queue, mode)).min().unwrap_or(0);
-        Wait { turn, behind, lapse, left, seen: self.seen }
+        Wait { turn, behind, last, lapse, left, seen: self.seen, sent: self.sent }
     }
 }
 
@@ -229,14 +249,14 @@ fn permits(mode: Mode) -> Option<usize> {
     }
 }
 
-/// The last ones ahead of which at least one has to go: the one just ahead that conflicts, or, among permits, as many of
-/// the last as fill the key.
+/// The last ones ahead of which at least one has to go: the two just ahead that conflict, or, among permits, as many of the
+/// last as fill the key. Of two, the first one tells when nobody but the other is left.
 fn last(ahead: &[Entry], mode: Mode, counts: impl Fn(&Entry) -> bool) -> Vec<Vec<u8>> {
     let counted: Vec<_> = ahead.iter().filter(|entry| counts(entry)).collect();
     // To a permit, other permits are in the way only as a number; what is none is in the way by itself.
     let numbered = permits(mode).filter(|_| counted.iter().all(|entry| permits(entry.mode).is_some()));
     let size =
-        numbered.map_or(1, |of| counted.iter().filter_map(|entry| permits(entry.mode)).fold(of, usize::min));
+        numbered.map_or(2, |of| counted.iter().filter_map(|entry| permits(entry.mode)).fold(of, usize::min));
     let blocks = |entry: &&&Entry| match (permits(mode), permits(entry.mode)) {
         (Some(_), Some(_)) => numbered.is_some(),
         _ => conflict(entry.mode, mode),

@@ -4,7 +4,7 @@ use etcd_client::proto::{PbRangeResponse, PbTxnOpResponse, PbTxnResponse};
 use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use lock_core::{Claim, Mode, Result};
 
-use crate::clock::wall_micros;
+use crate::clock::{Moment, wall_micros};
 use crate::error::foreign;
 use crate::leases::Lease;
 use crate::names::{Form, Place, Range};
@@ -130,7 +130,11 @@ fn beside(claim: &Claim, place: &Place, put: TxnOp, looks: impl Fn() -> Vec<TxnO
 }
 
 /// Whether a claim arrived, and the queues, if they were read.
-pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place]) -> Result<(bool, Option<View>)> {
+pub(crate) fn arrived(
+    answer: PbTxnResponse,
+    places: &[Place],
+    sent: Moment,
+) -> Result<(bool, Option<View>)> {
     let (mut arrived, mut read, mut next) = (false, Vec::new(), Some(answer));
     while let Some(answer) = next.take() {
         arrived = answer.succeeded;
@@ -143,7 +147,7 @@ pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place]) -> Result<(bool, 
             }
         }
     }
-    let view = if read.is_empty() { None } else { Some(view(read.into_iter(), places)?) };
+    let view = if read.is_empty() { None } else { Some(view(read.into_iter(), places, sent)?) };
     Ok((arrived, view))
 }
 
@@ -217,8 +221,12 @@ pub(crate) fn within(answer: PbTxnResponse) -> impl Iterator<Item = PbTxnRespons
     })
 }
 
-/// The queues that [`look`] read.
-pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Place]) -> Result<View> {
+/// The queues that [`look`] read, which was sent at `sent`.
+pub(crate) fn view(
+    ranges: impl Iterator<Item = PbRangeResponse>,
+    places: &[Place],
+    sent: Moment,
+) -> Result<View> {
     let ranges: Vec<_> = ranges.collect();
     let seen = ranges.iter().filter_map(|range| Some(range.header.as_ref()?.revision)).min().unwrap_or(0);
     let mut ranges: Vec<_> = ranges.into_iter().map(|range| range.kvs).collect();
@@ -228,7 +236,7 @@ pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Plac
     }
     let mut ranges = ranges.drain(..);
     let queues = places.iter().map(|_| ranges.by_ref().take(each).flatten().collect());
-    View::read(queues.collect(), places, seen)
+    View::read(queues.collect(), places, (seen, sent))
 }
 
 /// Removes a claim with this number.

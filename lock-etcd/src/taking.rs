@@ -1,7 +1,9 @@
 //! How a claim comes to be held: it arrives, or looks where it stands.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures::future::join;
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
 use crate::backend::whole_seconds;
@@ -46,8 +48,9 @@ impl Etcd {
         number: i64,
         started: Moment,
     ) -> Result<Option<Attempt>> {
+        let sent = Moment::now();
         let ranges = self.link.read(steps::look(places, Some(number))).await?;
-        let view = steps::view(ranges.into_iter(), places)?;
+        let view = steps::view(ranges.into_iter(), places, sent)?;
         self.judge(claim, places, &view, started).await
     }
 
@@ -67,7 +70,17 @@ impl Etcd {
             None => self.link.grant(seconds).await?,
         };
         let way = if alone { Way::IfFree } else { Way::Queue };
-        match self.arrive(claim, places, way, under, lease).await? {
+        // A place lasts a full ttl. Who expects to wait has its lease renewed meanwhile.
+        let (id, renews, sent) = (lease.id, !alone && lease.renewed < started, Moment::now());
+        let renewal = async { if renews { self.link.renew(id).await } else { Ok(Duration::ZERO) } };
+        let (ttl, arrival) = join(renewal, self.arrive(claim, places, way, under, lease)).await;
+        let arrival = arrival?;
+        if let (Ok(ttl), Arrival::Arrived(known, _)) = (ttl, &arrival)
+            && !ttl.is_zero()
+        {
+            self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
+        }
+        match arrival {
             Arrival::Arrived(known, None) => {
                 self.shared.crowds.met(claim, false);
                 self.grant(claim, places, &known, started).await
@@ -134,13 +147,14 @@ impl Etcd {
     async fn look_first(&self, places: &[Place]) -> Result<(View, i64)> {
         let Shared { epoch, names, .. } = &*self.shared;
         let (first, seen) = (Get { name: names.epoch(), options: None }, wall_micros());
+        let sent = Moment::now();
         let look = std::iter::once(first).chain(steps::look(places, None));
         let answer = self.link.transact(steps::read(look)).await?;
         let revision = revision(&answer);
         let mut ranges = steps::ranges(answer);
         // What is stored there may be no epoch. Who arrives is told so; who is refused need not know.
         let _ = epoch.learn(&ranges.next().ok_or_else(foreign)?, revision, seen);
-        Ok((steps::view(ranges, places)?, revision))
+        Ok((steps::view(ranges, places, sent)?, revision))
     }
 
     async fn arrive(
@@ -158,13 +172,14 @@ impl Etcd {
             (steps::arrive(claim, places, way, under, &lease, (nth, floor)), !matches!(way, Way::Queue));
         let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
         let part = Part { step, skips, waits: claim.waits(), keys: places.len(), apart };
+        let sent = Moment::now();
         let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
             Ok(arrived) => arrived,
             Err(Trouble::NoLease) => return Ok(Arrival::Again),
             // The lease goes, too: the claim may come with it yet.
             Err(trouble) => return Err(trouble.into()),
         };
-        let (arrived, view) = steps::arrived(answer, places)?;
+        let (arrived, view) = steps::arrived(answer, places, sent)?;
         if !arrived {
             self.shared.leases.put(lease);
             return Ok(Arrival::Not(view.ok_or_else(foreign)?, revision));

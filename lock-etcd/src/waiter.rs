@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::Shared;
 use crate::clock::Moment;
 use crate::names::{Form, Place};
-use crate::queue::{Mine, Turn, View};
+use crate::queue::{self, Mine, Turn, View};
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -31,27 +31,86 @@ pub(crate) struct Waiter {
     pub(crate) wait: Wait,
     /// What it watches, and whether the watch is there.
     pub(crate) watched: HashMap<Vec<u8>, (i64, bool)>,
-    /// A look is under way, and was sent then.
-    pub(crate) looking: Option<Moment>,
+    /// A look is under way.
+    pub(crate) looking: bool,
     /// Something happened since it began.
     pub(crate) again: bool,
     /// The revision of the last look, or zero.
     pub(crate) seen: i64,
-    /// A watch began at another revision than that look.
+    /// Something may have happened since that look of which no watch told.
     pub(crate) missed: bool,
+    /// The last ones in its way, if they are known.
+    left: Option<Left>,
     /// What it has been told, at least.
     told: Turn,
 }
 
+/// Those who are in the way of a claim, as a look that was sent at `sent` found, without those who have gone since.
+struct Left {
+    names: Vec<Vec<u8>>,
+    /// Which claim that look found in its place.
+    own: (i64, i64),
+    sent: Moment,
+}
+
+impl Left {
+    fn of(own: (i64, i64), wait: &queue::Wait) -> Option<Self> {
+        wait.last.then(|| Self { names: wait.behind.clone(), own, sent: wait.sent })
+    }
+}
+
 impl Waiter {
-    pub(crate) fn new(wait: Wait, seen: i64) -> Self {
+    /// `refused` is which claim it is, and what was in its way at its last look.
+    pub(crate) fn new(wait: Wait, refused: Option<((i64, i64), &queue::Wait)>) -> Self {
         let (watched, told) = (HashMap::new(), Turn::Others);
-        Self { wait, watched, looking: None, again: false, seen, missed: false, told }
+        let left = refused.and_then(|(own, refusal)| Left::of(own, refusal));
+        let seen = refused.map_or(0, |(_, refusal)| refusal.seen);
+        Self { wait, watched, looking: false, again: false, seen, missed: false, left, told }
     }
 
-    /// Hears what a look saw that was sent at `sent`. Answers whom it waits for.
-    pub(crate) fn saw(&mut self, view: &View, sent: Moment) -> Vec<Vec<u8>> {
-        self.seen = view.seen;
+    /// Whether all its watches are there.
+    fn watches(&self) -> bool {
+        self.watched.values().all(|(_, there)| *there)
+    }
+
+    /// A watch is there, and tells of everything after this revision. Answers whether something was missed: then it is to
+    /// look.
+    pub(crate) fn began(&mut self, name: &[u8], since: i64) -> bool {
+        if let Some((_, there)) = self.watched.get_mut(name) {
+            *there = true;
+        }
+        // An earlier one is that of a store which went back.
+        self.missed |= since != self.seen;
+        self.missed && self.watches()
+    }
+
+    /// It looks. Answers when.
+    pub(crate) fn looks(&mut self) -> Moment {
+        if std::mem::take(&mut self.missed) {
+            self.left = None;
+        }
+        self.looking = true;
+        Moment::now()
+    }
+
+    /// One of those it waits for went at this revision. Answers whether its turn has come: that is so if the last of them
+    /// went since a look, and nothing of itself was missed.
+    pub(crate) fn went(&mut self, name: &[u8], revision: i64) -> bool {
+        let heard = !self.missed && self.watches() && revision > self.seen;
+        let Some(left) = self.left.as_mut().filter(|_| heard) else { return false };
+        left.names.retain(|other| other != name);
+        let come = left.names.is_empty();
+        if come {
+            self.wait.shared.leases.come(self.wait.owner, left.own, left.sent);
+            self.told = Turn::Now;
+            self.ring();
+        }
+        come
+    }
+
+    /// Hears what a look saw. Answers whom it waits for.
+    pub(crate) fn saw(&mut self, view: &View) -> Vec<Vec<u8>> {
+        (self.seen, self.left) = (view.seen, None);
         let Mine::Here(own) = view.mine(self.wait.owner) else {
             // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
             self.gone();
@@ -63,19 +122,20 @@ impl Waiter {
         self.wait.own = own_names(&self.wait.places, [own.form]);
         let wait = view.wait(self.wait.mode, own.number);
         if wait.turn == Turn::Now {
-            self.wait.shared.leases.come(self.wait.owner, &own, sent);
+            self.wait.shared.leases.come(self.wait.owner, own.id(), view.sent);
         }
         if wait.turn > self.told {
             self.ring();
         }
         self.told = wait.turn;
+        self.left = Left::of(own.id(), &wait);
         wait.behind
     }
 
     /// It is not where it was.
     pub(crate) fn gone(&mut self) {
         self.wait.shared.leases.gone(self.wait.owner);
-        (self.wait.number, self.told) = (None, Turn::Others);
+        (self.wait.number, self.left, self.told) = (None, None, Turn::Others);
     }
 
     pub(crate) fn ring(&self) {

@@ -7,10 +7,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use etcd_client::{
-    Client, EventType, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
+    Client, EventType, KeyValue, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
     WatchResponse, WatchResponseStream,
 };
 use futures::future::{BoxFuture, FutureExt};
@@ -19,17 +20,16 @@ use lock_core::Ring;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::clock::Moment;
 use crate::link::PATIENCE;
-use crate::queue::View;
+use crate::queue::{self, View};
 use crate::steps;
 use crate::waiter::{Wait, Waiter};
 
 /// What the task is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Somebody waits, for these as of its last look, and the revision of that.
-    Wait(u64, Wait, Vec<Vec<u8>>, i64),
+    /// Somebody waits; if it was refused, as this claim, for those.
+    Wait(u64, Wait, Option<((i64, i64), Arc<queue::Wait>)>),
     Leave(u64),
 }
 
@@ -133,7 +133,7 @@ impl Task {
                     None => return End::Over,
                 },
                 command = told.recv() => match command {
-                    Some(Command::Wait(id, wait, behind, seen)) => self.begin(id, wait, &behind, seen),
+                    Some(Command::Wait(id, wait, refused)) => self.begin(id, wait, refused),
                     Some(Command::Leave(id)) => self.leave(id),
                     None => return End::Over,
                 },
@@ -141,9 +141,10 @@ impl Task {
         }
     }
 
-    fn begin(&mut self, id: u64, wait: Wait, behind: &[Vec<u8>], seen: i64) {
-        self.waiters.insert(id, Waiter::new(wait, seen));
-        self.aim(id, behind);
+    fn begin(&mut self, id: u64, wait: Wait, refused: Option<((i64, i64), Arc<queue::Wait>)>) {
+        let refused = refused.as_ref().map(|(own, refusal)| (*own, &**refusal));
+        self.waiters.insert(id, Waiter::new(wait, refused));
+        self.aim(id, refused.map_or(&[], |(_, refusal)| &refusal.behind));
     }
 
     fn leave(&mut self, id: u64) {
@@ -188,26 +189,23 @@ impl Task {
             // It fell behind, and what it missed is not known.
             self.watches.remove(&number);
             waiter.watched.remove(&name);
+            waiter.missed = true;
             self.look(id);
             return;
         }
         if answer.created() {
-            if let Some((_, there)) = waiter.watched.get_mut(&name) {
-                *there = true;
-            }
-            // It tells of everything after this revision. An earlier one is that of a store which went back.
             let since = answer.header().map_or(i64::MAX, ResponseHeader::revision);
-            waiter.missed |= since != waiter.seen;
-            if waiter.missed && waiter.watched.values().all(|(_, there)| *there) {
+            if waiter.began(&name, since) {
                 self.look(id);
             }
         }
         for event in answer.events() {
-            self.happened(id, &name, event.event_type());
+            let revision = event.kv().map_or(0, KeyValue::mod_revision);
+            self.happened(id, &name, event.event_type(), revision);
         }
     }
 
-    fn happened(&mut self, id: u64, name: &[u8], event: EventType) {
+    fn happened(&mut self, id: u64, name: &[u8], event: EventType, revision: i64) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if waiter.wait.own.iter().any(|own| own == name) {
             // It lapsed in the queue and is told at once; or it has arrived anew.
@@ -223,7 +221,9 @@ impl Task {
             return;
         }
         let spent = waiter.watched.remove(name);
-        self.look(id);
+        if !waiter.went(name, revision) {
+            self.look(id);
+        }
         if let Some((number, _)) = spent {
             self.cancel(number);
         }
@@ -231,15 +231,14 @@ impl Task {
 
     fn look(&mut self, id: u64) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.again = waiter.looking.is_some();
+        waiter.again = waiter.looking;
         if !waiter.again {
-            waiter.missed = false;
-            waiter.looking = Some(Moment::now());
+            let sent = waiter.looks();
             let (mut kv, places, number) = (self.kv.clone(), waiter.wait.places.clone(), waiter.wait.number);
             let look = async move {
                 let look = steps::read(steps::look(&places, number));
                 let answer = timeout(PATIENCE, kv.txn(look)).await.ok()?.ok()?;
-                steps::view(steps::ranges(answer.0), &places).ok()
+                steps::view(steps::ranges(answer.0), &places, sent).ok()
             };
             self.looks.push(look.map(move |view| (id, view)).boxed());
         }
@@ -247,12 +246,11 @@ impl Task {
 
     fn looked(&mut self, id: u64, view: &View) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        let sent = waiter.looking.take();
+        waiter.looking = false;
         if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        let Some(sent) = sent else { return };
-        let behind = waiter.saw(view, sent);
+        let behind = waiter.saw(view);
         self.aim(id, &behind);
     }
 }
