@@ -129,7 +129,9 @@ impl Leases {
     /// Takes note that the lease of a claim was renewed, by a request sent at `sent`. Answers whether it is known.
     pub(crate) fn prolonged(&self, owner: Owner, id: (i64, i64), ttl: Duration, sent: Moment) -> bool {
         let mut memory = self.memory();
-        let Some(known) = memory.claims.get_mut(&owner).filter(|known| known.id() == id) else { return false };
+        let Some(known) = memory.claims.get_mut(&owner).filter(|known| known.id() == id) else {
+            return false;
+        };
         known.renewed = known.renewed.max(sent);
         known.ttl = ttl;
         // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.

@@ -130,11 +130,7 @@ fn beside(claim: &Claim, place: &Place, put: TxnOp, looks: impl Fn() -> Vec<TxnO
 }
 
 /// Whether a claim arrived, and the queues, if they were read.
-pub(crate) fn arrived(
-    answer: PbTxnResponse,
-    places: &[Place],
-    sent: Moment,
-) -> Result<(bool, Option<View>)> {
+pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place], sent: Moment) -> Result<(bool, Option<View>)> {
     let (mut arrived, mut read, mut next) = (false, Vec::new(), Some(answer));
     while let Some(answer) = next.take() {
         arrived = answer.succeeded;

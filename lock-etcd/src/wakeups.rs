@@ -2,8 +2,8 @@
 //!
 //! A watch tells what happens from now on, and "now" is some moment after it was asked for. So who waits looks once more
 //! when its watches are there, unless the store was not written to since its last look. Whenever one of those it waits for
-//! goes, it looks again, and rings if its turn has come: of that look it leaves word, so that who is rung need not look once
-//! more. Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
+//! goes, it looks again, unless nobody was in its way at its last look who has not gone since. It rings if its turn has come,
+//! and leaves word of it, so that who is rung need not look once more. Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;

@@ -166,7 +166,8 @@ fn a_claim_is_there_on_all_its_keys_at_one_revision_or_not() {
         let queue = |(revision, place): (Option<i64>, &Place)| {
             revision.map(|revision| stored(place, revision, &value)).into_iter().collect()
         };
-        View::read(revisions.into_iter().zip(&places).map(queue).collect(), &places, (9, Moment::now())).expect("claims")
+        View::read(revisions.into_iter().zip(&places).map(queue).collect(), &places, (9, Moment::now()))
+            .expect("claims")
     };
     assert!(matches!(view([Some(4), Some(4)]).mine(claim.owner()), Mine::Here(own) if own.number == 4));
     assert!(matches!(view([None, None]).mine(claim.owner()), Mine::Absent));

@@ -48,6 +48,12 @@ async fn who_is_rung_need_not_ask_but_who_asks_again_does() {
     assert!(queue(&raw(&server).await, "a").await[0].create_revision() > number);
 }
 
+/// Waits until there are so many watches.
+async fn watched(server: &Server, watches: u64) {
+    let all = async || etcd_metric(server.url(), "etcd_debugging_mvcc_watcher_total").await;
+    until(|| async { all().await.is_ok_and(|all| all == watches) }).await;
+}
+
 #[rstest]
 #[case::nothing_was_written_since(false)]
 #[case::something_was(true)]
@@ -66,11 +72,68 @@ async fn who_begins_to_watch_looks_only_at_what_it_may_have_missed(#[case] writt
     let looks = u64::from(written);
     until(|| async { transactions(&server).await == before + looks }).await;
     // One for the stream, one for the claim ahead, and one for the waiter's own.
-    let watches = async || etcd_metric(server.url(), "etcd_debugging_mvcc_watcher_total").await;
-    until(|| async { watches().await.is_ok_and(|watches| watches >= 3) }).await;
+    watched(&server, 3).await;
     here.release(&holder, NO).await.expect("an answer");
     assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
-    assert_eq!(transactions(&server).await - before, looks + 2, "the release, and the look that rang");
+    within(there.acquire(&waiter)).await.expect("its turn has come");
+    assert_eq!(transactions(&server).await - before, looks + 1, "the release alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_takes_one_look_which_is_over_before_it_comes() {
+    let server = server();
+    let (first, holder) = (store(server.url()).await, claim("a", LONG));
+    first.acquire(&holder).await.expect("it is free");
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let (store, other, waiter) = (store(server.url()).await, claim("b", LONG), claim("a", LONG));
+        // It has a spare lease, which is renewed for the place.
+        store.acquire(&other).await.expect("it is free");
+        store.release(&other, NO).await.expect("it holds");
+        store.acquire(&waiter).await.expect("it is held");
+        let rings = store.wakeups(&waiter).await.expect("a bell");
+        waiting.push((store, waiter, rings));
+    }
+    // One for each stream and each claim's own, and five for the two ahead of each.
+    watched(&server, 11).await;
+    let before = transactions(&server).await;
+    first.release(&holder, NO).await.expect("it holds");
+    for turn in 1..=3 {
+        let (store, waiter, mut rings) = waiting.remove(0);
+        assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+        drop(rings);
+        let Attempt::Granted(_) = within(store.acquire(&waiter)).await.expect("an answer") else {
+            panic!("its turn has come")
+        };
+        // A release for each turn, and a look of whoever is then the next but one: there are two of those.
+        let all = before + turn + turn.min(2);
+        until(|| async { transactions(&server).await == all }).await;
+        store.release(&waiter, NO).await.expect("it holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_was_taken_away_has_no_turn() {
+    let server = server();
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let (holder, waiter) = (claim("a", LONG), claim("a", LONG));
+    here.acquire(&holder).await.expect("it is free");
+    let raw = raw(&server).await;
+    for _ in 0..20 {
+        there.acquire(&waiter).await.expect("it is held");
+        let mut rings = there.wakeups(&waiter).await.expect("a bell");
+        let place = queue(&raw, "a").await.remove(1);
+        raw.lease_client().revoke(place.lease()).await.expect("there is such a lease");
+        here.release(&holder, NO).await.expect("it holds");
+        assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+        let Attempt::Granted(_) = within(there.acquire(&waiter)).await.expect("an answer") else {
+            panic!("it is free")
+        };
+        let anew = queue(&raw, "a").await.remove(0);
+        assert!(anew.create_revision() > place.create_revision(), "it was not there any more");
+        there.release(&waiter, NO).await.expect("it holds");
+        here.acquire(&holder).await.expect("it is free");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
