@@ -96,8 +96,8 @@ impl Backend for Etcd {
             shared: self.shared.clone(),
             rings: sender,
         };
-        let refusal = known.and_then(|known| Some((known.id(), known.wait?)));
-        let task = session.tell(Command::Wait(id, wait, refusal));
+        let refused = known.and_then(|known| Some((known.id(), known.wait?)));
+        let task = session.tell(Command::Wait(id, wait, refused));
         Ok(Wakeups::new(Rings { id, rings, task }))
     }
 

@@ -16,14 +16,16 @@ use crate::steps::{self, Step};
 impl Etcd {
     /// Removes a claim; whether it was there.
     pub(crate) async fn remove(&self, claim: &Claim, places: &[Place]) -> Result<bool> {
-        let remove = |form, number| Ok(steps::remove(places, form, number));
-        self.end(claim, places, remove).await
+        self.end(claim, places, |form, number| Ok(vec![steps::remove(places, form, number)])).await
     }
 
     /// Removes a claim and leaves a remnant of it; whether it was there.
     pub(crate) async fn keep(&self, claim: &Claim, places: &[Place], keep: Duration) -> Result<bool> {
         let lease = self.link.grant(whole_seconds(keep)).await?;
-        let keep = |form, number| Ok(steps::keep(claim, places, form, number, random()?, &lease));
+        let keep = |form, number| {
+            let kept = steps::keep(claim, places, form, number, random()?, &lease);
+            Ok(vec![kept, steps::remove(places, form, number)])
+        };
         let kept = self.end(claim, places, keep).await?;
         if !kept {
             self.shared.leases.put(lease);
@@ -31,25 +33,20 @@ impl Etcd {
         Ok(kept)
     }
 
-    /// Ends a claim by a transaction for its form and its number; whether it was there.
+    /// Ends a claim by what that takes for its form and its number, one after the other; whether the first found it.
     async fn end(
         &self,
         claim: &Claim,
         places: &[Place],
-        end: impl Fn(Form, i64) -> Result<Step>,
+        end: impl Fn(Form, i64) -> Result<Vec<Step>>,
     ) -> Result<bool> {
         let leases = &self.shared.leases;
         // First, and for good: an answer that does not come leaves nobody with a turn of which it is not known whether it
         // is still there.
         if let Some(known) = leases.forget(claim.owner()) {
-            let part = Part {
-                step: end(known.form, known.number)?,
-                skips: false,
-                waits: true,
-                keys: places.len(),
-                apart: vec![Apart::Claim(claim.owner())],
-            };
-            if self.removals.ask(part).await? {
+            let (keys, apart) = (places.len(), [Apart::Claim(claim.owner())]);
+            let part = |step| Part { step, skips: false, waits: true, keys, apart: apart.to_vec() };
+            if all(end(known.form, known.number)?, |step| self.removals.ask(part(step))).await? {
                 leases.freed(&known, whole_seconds(claim.ttl()));
                 return Ok(true);
             }
@@ -59,7 +56,9 @@ impl Etcd {
             match self.find(claim.owner(), places).await? {
                 Mine::Absent => return Ok(false),
                 Mine::Here(own) => {
-                    if self.link.transact(end(own.form, own.number)?).await?.succeeded {
+                    let one =
+                        async |step: Step| self.link.transact(step).await.map(|answer| answer.succeeded);
+                    if all(end(own.form, own.number)?, one).await? {
                         return Ok(true);
                     }
                 }
@@ -112,6 +111,19 @@ impl Etcd {
         let ranges = self.link.read(names.iter().flat_map(own).collect()).await?;
         Ok(ranges.into_iter().map(|range| range.kvs.into_iter().next()).collect())
     }
+}
+
+/// Does one step after the other, unless the first finds no claim; whether it found it.
+async fn all<F>(steps: Vec<Step>, run: impl Fn(Step) -> F) -> Result<bool>
+where
+    F: Future<Output = Result<bool, Trouble>>,
+{
+    for (at, step) in steps.into_iter().enumerate() {
+        if !run(step).await? && at == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn random() -> Result<u128> {

@@ -11,7 +11,7 @@ use lock_core::Owner;
 
 use crate::clock::Moment;
 use crate::names::Form;
-use crate::queue::{Entry, Wait};
+use crate::queue::{Entry, Id, Wait};
 
 /// The most spare leases of one ttl. Beyond them, leases lapse.
 const SPARES: usize = 256;
@@ -43,9 +43,9 @@ pub(crate) struct Known {
     pub(crate) floor: u64,
     /// Nothing but the claim that is in the store was ever put with this lease.
     pub(crate) clean: bool,
-    /// Whom it waits for, if it was refused.
+    /// Whom it waits for, if it was refused and not granted since.
     pub(crate) wait: Option<Arc<Wait>>,
-    /// A look found that its turn has come, and nobody has been told.
+    /// Its turn has come since, and nobody has been told.
     pub(crate) come: bool,
 }
 
@@ -74,8 +74,7 @@ impl Lease {
 }
 
 impl Known {
-    /// Which one it is, as [`Entry::id`] says.
-    pub(crate) fn id(&self) -> (i64, i64) {
+    pub(crate) fn id(&self) -> Id {
         (self.number, self.lease)
     }
 
@@ -127,7 +126,7 @@ impl Leases {
     }
 
     /// Takes note that the lease of a claim was renewed, by a request sent at `sent`. Answers whether it is known.
-    pub(crate) fn prolonged(&self, owner: Owner, id: (i64, i64), ttl: Duration, sent: Moment) -> bool {
+    pub(crate) fn prolonged(&self, owner: Owner, id: Id, ttl: Duration, sent: Moment) -> bool {
         let mut memory = self.memory();
         let Some(known) = memory.claims.get_mut(&owner).filter(|known| known.id() == id) else {
             return false;
@@ -139,7 +138,7 @@ impl Leases {
         true
     }
 
-    /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
+    /// The same, of a claim that may not be known yet.
     pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) {
         if self.prolonged(owner, entry.id(), ttl, sent) {
             return;
@@ -171,12 +170,19 @@ impl Leases {
         }
     }
 
-    /// Takes note that the turn of a claim has come: a look that was sent at `sent` saw it in its place, and nobody in its
-    /// way who has not gone since. Nobody can get in its way any more, as long as it is there. That it was there when it was
-    /// last renewed, only a look sent after that tells.
-    pub(crate) fn come(&self, owner: Owner, id: (i64, i64), sent: Moment) {
+    /// Takes note that the turn of a claim has come that was refused: a look that was sent at `sent` saw it in its place, and
+    /// nobody in its way who has not gone since, without a remnant. Nobody can get in its way any more, as long as it is
+    /// there. That it was there when it was last renewed, only a look sent after that tells.
+    pub(crate) fn come(&self, owner: Owner, id: Id, sent: Moment) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = known.id() == id && known.renewed < sent;
+            known.come = known.wait.is_some() && known.id() == id && known.renewed < sent;
+        }
+    }
+
+    /// Takes note that a claim was granted: what was heard before is no news.
+    pub(crate) fn granted(&self, owner: Owner) {
+        if let Some(known) = self.memory().claims.get_mut(&owner) {
+            (known.wait, known.come) = (None, false);
         }
     }
 
@@ -219,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::names::Names;
-    use crate::queue::value;
+    use crate::queue::{Turn, value};
 
     const TTL: Duration = Duration::from_secs(600);
 
@@ -237,7 +243,13 @@ mod tests {
         let entry = Entry::read(stored, &place).expect("an entry");
         let leases = Leases::default();
         leases.renewed(claim.owner(), &entry, TTL, renewed);
+        leases.refused(claim.owner(), refusal(renewed));
         (leases, claim.owner(), entry)
+    }
+
+    fn refusal(sent: Moment) -> Wait {
+        let (turn, behind, lapse) = (Turn::Others, Vec::new(), TTL);
+        Wait { turn, behind, complete: true, lapse, left: 0, seen: 9, sent }
     }
 
     #[test]
@@ -256,5 +268,14 @@ mod tests {
         assert!(!turn(), "the renewal was sent after the look");
         leases.come(owner, entry.id(), start + second * 4);
         assert!(turn(), "the look was sent after the renewal");
+        leases.come(owner, (8, 9), start + second * 4);
+        assert!(!turn(), "it is another claim's");
+        leases.come(owner, entry.id(), start + second * 4);
+        leases.granted(owner);
+        leases.come(owner, entry.id(), start + second * 4);
+        assert!(!turn(), "it was granted meanwhile");
+        leases.refused(owner, refusal(start));
+        leases.come(owner, entry.id(), start + second * 4);
+        assert!(turn(), "it was refused again");
     }
 }

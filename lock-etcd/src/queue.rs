@@ -11,6 +11,9 @@ use crate::error::foreign;
 use crate::names::{Form, Place};
 use crate::steps::Under;
 
+/// A claim's number and its lease: which one it is, of all that were ever stored under a name.
+pub(crate) type Id = (i64, i64);
+
 /// A claim, or what a release kept of one, on one key. Its value is a line of text, for people who inspect:
 /// `1 OWNER MODE TTL NUMBER ARRIVED FLOOR LABEL`; the first word is the version of this format.
 #[derive(Clone, Debug)]
@@ -89,8 +92,7 @@ impl Entry {
         Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }
 
-    /// Which one it is, of all that were ever stored under its name: by its number, and its lease.
-    pub(crate) fn id(&self) -> (i64, i64) {
+    pub(crate) fn id(&self) -> Id {
         (self.number, self.lease)
     }
 
@@ -147,8 +149,8 @@ pub(crate) struct Wait {
     pub(crate) turn: Turn,
     /// While all of these are there, its turn does not come.
     pub(crate) behind: Vec<Vec<u8>>,
-    /// Nobody else is in its way: when all of these have gone its turn has come.
-    pub(crate) last: bool,
+    /// Nobody else is in its way: when all of these have gone, and none has left a remnant, its turn has come.
+    pub(crate) complete: bool,
     /// When the first claim ahead that conflicts lapses at the latest, if nobody renews it.
     pub(crate) lapse: Duration,
     /// How many permits are left, of those that are held or waited for on each key.
@@ -214,11 +216,11 @@ impl View {
             (None, Some(queue)) => (Turn::Remnants, last(queue, mode, |_| true)),
             (None, None) => (Turn::Now, Vec::new()),
         };
-        let mut ahead = queues.iter().copied().flatten().filter(|entry| conflict(entry.mode, mode));
+        let mut others = queues.iter().copied().flatten().filter(|entry| conflict(entry.mode, mode));
         // Of its own names, who waits watches that on its first key alone.
-        let last = self.queues.len() == 1 && ahead.all(|entry| behind.contains(&entry.name));
+        let complete = self.queues.len() == 1 && others.all(|entry| behind.contains(&entry.name));
         let left = queues.iter().map(|queue| left(queue, mode)).min().unwrap_or(0);
-        Wait { turn, behind, last, lapse, left, seen: self.seen, sent: self.sent }
+        Wait { turn, behind, complete, lapse, left, seen: self.seen, sent: self.sent }
     }
 }
 
@@ -249,14 +251,16 @@ fn permits(mode: Mode) -> Option<usize> {
     }
 }
 
-/// The last ones ahead of which at least one has to go: the two just ahead that conflict, or, among permits, as many of the
-/// last as fill the key. Of two, the first one tells when nobody but the other is left.
+/// The last ones ahead of which at least one has to go: the one just ahead that conflicts, or, among permits, as many of
+/// the last as fill the key. For an exclusive claim it is two: when the first of them goes, there may be nobody but the other.
+/// Many shared claims may wait for one writer; they would all look twice.
 fn last(ahead: &[Entry], mode: Mode, counts: impl Fn(&Entry) -> bool) -> Vec<Vec<u8>> {
     let counted: Vec<_> = ahead.iter().filter(|entry| counts(entry)).collect();
     // To a permit, other permits are in the way only as a number; what is none is in the way by itself.
     let numbered = permits(mode).filter(|_| counted.iter().all(|entry| permits(entry.mode).is_some()));
-    let size =
-        numbered.map_or(2, |of| counted.iter().filter_map(|entry| permits(entry.mode)).fold(of, usize::min));
+    let some = if mode == Mode::Exclusive { 2 } else { 1 };
+    let size = numbered
+        .map_or(some, |of| counted.iter().filter_map(|entry| permits(entry.mode)).fold(of, usize::min));
     let blocks = |entry: &&&Entry| match (permits(mode), permits(entry.mode)) {
         (Some(_), Some(_)) => numbered.is_some(),
         _ => conflict(entry.mode, mode),

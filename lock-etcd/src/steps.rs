@@ -240,7 +240,8 @@ pub(crate) fn remove(places: &[Place], form: Form, number: i64) -> Step {
     Step { when: there(places, form, number), then: deletes(places, form), or_else: Vec::new() }
 }
 
-/// Removes a claim with this number and leaves remnants of it.
+/// Leaves remnants of a claim with this number, which is to be removed next. It puts the claim itself once more: whoever waits
+/// for it to go hears of that first.
 pub(crate) fn keep(
     claim: &Claim,
     places: &[Place],
@@ -252,7 +253,9 @@ pub(crate) fn keep(
     let value = kept(claim, lease.ttl, number, wall_micros(), random);
     let options = || Some(PutOptions::new().with_lease(lease.id));
     let remnant = |place: &Place| TxnOp::put(place.remnant(random), &*value, options());
-    let then = deletes(places, form).into_iter().chain(places.iter().map(remnant)).collect();
+    let touched = || Some(PutOptions::new().with_ignore_value().with_ignore_lease());
+    let touch = |place: &Place| TxnOp::put(place.own(form), "", touched());
+    let then = places.iter().flat_map(|place| [remnant(place), touch(place)]).collect();
     Step { when: there(places, form, number), then, or_else: Vec::new() }
 }
 

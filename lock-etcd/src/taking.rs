@@ -1,9 +1,8 @@
 //! How a claim comes to be held: it arrives, or looks where it stands.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use futures::future::join;
+use futures::future::{OptionFuture, join};
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
 use crate::backend::whole_seconds;
@@ -72,10 +71,10 @@ impl Etcd {
         let way = if alone { Way::IfFree } else { Way::Queue };
         // A place lasts a full ttl. Who expects to wait has its lease renewed meanwhile.
         let (id, renews, sent) = (lease.id, !alone && lease.renewed < started, Moment::now());
-        let renewal = async { if renews { self.link.renew(id).await } else { Ok(Duration::ZERO) } };
+        let renewal = OptionFuture::from(renews.then(|| self.link.renew(id)));
         let (ttl, arrival) = join(renewal, self.arrive(claim, places, way, under, lease)).await;
         let arrival = arrival?;
-        if let (Ok(ttl), Arrival::Arrived(known, _)) = (ttl, &arrival)
+        if let (Some(Ok(ttl)), Arrival::Arrived(known, Some(_))) = (ttl, &arrival)
             && !ttl.is_zero()
         {
             self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
@@ -313,6 +312,7 @@ impl Etcd {
             return Ok(None);
         }
         let lease = known.left(started).min(known.ttl);
+        self.shared.leases.granted(claim.owner());
         Ok(Some(Attempt::Granted(Grant::new(token, lease))))
     }
 }

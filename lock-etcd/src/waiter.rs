@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::Shared;
 use crate::clock::Moment;
 use crate::names::{Form, Place};
-use crate::queue::{self, Mine, Turn, View};
+use crate::queue::{self, Id, Mine, Turn, View};
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -39,33 +39,33 @@ pub(crate) struct Waiter {
     pub(crate) seen: i64,
     /// Something may have happened since that look of which no watch told.
     pub(crate) missed: bool,
-    /// The last ones in its way, if they are known.
-    left: Option<Left>,
+    /// All who are in its way, if they are known and watched.
+    ahead: Option<Ahead>,
     /// What it has been told, at least.
     told: Turn,
 }
 
-/// Those who are in the way of a claim, as a look that was sent at `sent` found, without those who have gone since.
-struct Left {
+/// All who are in the way of a claim, as a look that was sent at `sent` found, without those who have gone since.
+struct Ahead {
     names: Vec<Vec<u8>>,
     /// Which claim that look found in its place.
-    own: (i64, i64),
+    own: Id,
     sent: Moment,
 }
 
-impl Left {
-    fn of(own: (i64, i64), wait: &queue::Wait) -> Option<Self> {
-        wait.last.then(|| Self { names: wait.behind.clone(), own, sent: wait.sent })
+impl Ahead {
+    fn of(own: Id, wait: &queue::Wait) -> Option<Self> {
+        wait.complete.then(|| Self { names: wait.behind.clone(), own, sent: wait.sent })
     }
 }
 
 impl Waiter {
     /// `refused` is which claim it is, and what was in its way at its last look.
-    pub(crate) fn new(wait: Wait, refused: Option<((i64, i64), &queue::Wait)>) -> Self {
+    pub(crate) fn new(wait: Wait, refused: Option<(Id, &queue::Wait)>) -> Self {
         let (watched, told) = (HashMap::new(), Turn::Others);
-        let left = refused.and_then(|(own, refusal)| Left::of(own, refusal));
+        let ahead = refused.and_then(|(own, refusal)| Ahead::of(own, refusal));
         let seen = refused.map_or(0, |(_, refusal)| refusal.seen);
-        Self { wait, watched, looking: false, again: false, seen, missed: false, left, told }
+        Self { wait, watched, looking: false, again: false, seen, missed: false, ahead, told }
     }
 
     /// Whether all its watches are there.
@@ -81,36 +81,42 @@ impl Waiter {
         }
         // An earlier one is that of a store which went back.
         self.missed |= since != self.seen;
+        self.must_look()
+    }
+
+    /// Whether something was missed, and there is every watch that tells of what happens next.
+    pub(crate) fn must_look(&self) -> bool {
         self.missed && self.watches()
     }
 
     /// It looks. Answers when.
     pub(crate) fn looks(&mut self) -> Moment {
         if std::mem::take(&mut self.missed) {
-            self.left = None;
+            self.ahead = None;
         }
         self.looking = true;
         Moment::now()
     }
 
-    /// One of those it waits for went at this revision. Answers whether its turn has come: that is so if the last of them
-    /// went since a look, and nothing of itself was missed.
+    /// One of those it waits for went at this revision. Answers whether its turn has come: that is so if it was the last of
+    /// all that a look before had found, and nothing was missed since.
     pub(crate) fn went(&mut self, name: &[u8], revision: i64) -> bool {
         let heard = !self.missed && self.watches() && revision > self.seen;
-        let Some(left) = self.left.as_mut().filter(|_| heard) else { return false };
-        left.names.retain(|other| other != name);
-        let come = left.names.is_empty();
-        if come {
-            self.wait.shared.leases.come(self.wait.owner, left.own, left.sent);
-            self.told = Turn::Now;
-            self.ring();
+        let Some(ahead) = self.ahead.as_mut().filter(|_| heard) else { return false };
+        ahead.names.retain(|other| other != name);
+        if !ahead.names.is_empty() {
+            return false;
         }
-        come
+        self.wait.shared.leases.come(self.wait.owner, ahead.own, ahead.sent);
+        // A look that is under way may have been before.
+        (self.ahead, self.seen, self.told) = (None, revision, Turn::Now);
+        self.ring();
+        true
     }
 
     /// Hears what a look saw. Answers whom it waits for.
     pub(crate) fn saw(&mut self, view: &View) -> Vec<Vec<u8>> {
-        (self.seen, self.left) = (view.seen, None);
+        (self.seen, self.ahead) = (view.seen, None);
         let Mine::Here(own) = view.mine(self.wait.owner) else {
             // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
             self.gone();
@@ -128,14 +134,14 @@ impl Waiter {
             self.ring();
         }
         self.told = wait.turn;
-        self.left = Left::of(own.id(), &wait);
+        self.ahead = Ahead::of(own.id(), &wait);
         wait.behind
     }
 
     /// It is not where it was.
     pub(crate) fn gone(&mut self) {
         self.wait.shared.leases.gone(self.wait.owner);
-        (self.wait.number, self.left, self.told) = (None, None, Turn::Others);
+        (self.wait.number, self.ahead, self.told) = (None, None, Turn::Others);
     }
 
     pub(crate) fn ring(&self) {

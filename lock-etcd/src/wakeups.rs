@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use etcd_client::{
-    Client, EventType, KeyValue, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
+    Client, Event, EventType, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
     WatchResponse, WatchResponseStream,
 };
 use futures::future::{BoxFuture, FutureExt};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::link::PATIENCE;
-use crate::queue::{self, View};
+use crate::queue::{self, Id, View};
 use crate::steps;
 use crate::waiter::{Wait, Waiter};
 
@@ -29,7 +29,7 @@ use crate::waiter::{Wait, Waiter};
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Somebody waits; if it was refused, as this claim, for those.
-    Wait(u64, Wait, Option<((i64, i64), Arc<queue::Wait>)>),
+    Wait(u64, Wait, Option<(Id, Arc<queue::Wait>)>),
     Leave(u64),
 }
 
@@ -141,7 +141,7 @@ impl Task {
         }
     }
 
-    fn begin(&mut self, id: u64, wait: Wait, refused: Option<((i64, i64), Arc<queue::Wait>)>) {
+    fn begin(&mut self, id: u64, wait: Wait, refused: Option<(Id, Arc<queue::Wait>)>) {
         let refused = refused.as_ref().map(|(own, refusal)| (*own, &**refusal));
         self.waiters.insert(id, Waiter::new(wait, refused));
         self.aim(id, refused.map_or(&[], |(_, refusal)| &refusal.behind));
@@ -200,24 +200,29 @@ impl Task {
             }
         }
         for event in answer.events() {
-            let revision = event.kv().map_or(0, KeyValue::mod_revision);
-            self.happened(id, &name, event.event_type(), revision);
+            self.happened(id, &name, event);
         }
     }
 
-    fn happened(&mut self, id: u64, name: &[u8], event: EventType, revision: i64) {
+    fn happened(&mut self, id: u64, name: &[u8], event: &Event) {
+        let (revision, version) = event.kv().map_or((0, 0), |kv| (kv.mod_revision(), kv.version()));
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if waiter.wait.own.iter().any(|own| own == name) {
             // It lapsed in the queue and is told at once; or it has arrived anew.
             waiter.gone();
-            match event {
+            match event.event_type() {
                 EventType::Delete => waiter.ring(),
                 EventType::Put => {}
             }
             return self.look(id);
         }
-        if event == EventType::Put {
-            // It has gone and another one has come, which is behind.
+        if event.event_type() == EventType::Put {
+            // If it is the first there, the one before has gone and another one has come, which is behind. Else it leaves a
+            // remnant in its place, and goes.
+            if version > 1 {
+                waiter.missed = true;
+                self.look(id);
+            }
             return;
         }
         let spent = waiter.watched.remove(name);
@@ -247,8 +252,12 @@ impl Task {
     fn looked(&mut self, id: u64, view: &View) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         waiter.looking = false;
-        if std::mem::take(&mut waiter.again) {
+        if std::mem::take(&mut waiter.again) || waiter.must_look() {
             return self.look(id);
+        }
+        if view.seen < waiter.seen {
+            // What it heard since tells more.
+            return;
         }
         let behind = waiter.saw(view);
         self.aim(id, &behind);

@@ -43,7 +43,7 @@ fn permit(of: u32) -> Mode {
 #[case::a_writer_behind_readers(&["s s s"], Mode::Exclusive, Turn::Others, &["02", "01"])]
 #[case::a_reader_behind_readers(&["s s"], Mode::Shared, Turn::Now, &[])]
 #[case::a_reader_behind_a_writer(&["s e s"], Mode::Shared, Turn::Others, &["01"])]
-#[case::a_reader_behind_two_writers(&["e s e s"], Mode::Shared, Turn::Others, &["02", "00"])]
+#[case::a_reader_behind_two_writers(&["e s e s"], Mode::Shared, Turn::Others, &["02"])]
 #[case::a_permit_with_room(&["2"], permit(2), Turn::Now, &[])]
 #[case::a_permit_behind_as_many(&["2 2"], permit(2), Turn::Others, &["01", "00"])]
 #[case::a_permit_behind_more(&["2 2 2"], permit(2), Turn::Others, &["02", "01"])]
@@ -77,13 +77,13 @@ fn whom_a_claim_waits_for(
 #[case::a_writer_among_readers(&["s s e s s"], Mode::Shared, true)]
 #[case::permits(&["2 2"], permit(2), true)]
 #[case::more_permits(&["2 2 2"], permit(2), false)]
-#[case::readers_before_a_permit(&["s s"], permit(2), true)]
+#[case::a_reader_before_a_permit(&["s"], permit(2), true)]
 #[case::readers_among_permits(&["s 2 s"], permit(2), false)]
 #[case::what_was_kept(&["e'"], Mode::Exclusive, true)]
 #[case::one_behind_what_was_kept(&["e' e"], Mode::Exclusive, false)]
 #[case::one_of_several_keys(&["e", ""], Mode::Exclusive, false)]
-fn whether_those_are_all(#[case] queues: &[&str], #[case] mode: Mode, #[case] last: bool) {
-    assert_eq!(wait(queues, mode).last, last);
+fn whether_those_are_all(#[case] queues: &[&str], #[case] mode: Mode, #[case] complete: bool) {
+    assert_eq!(wait(queues, mode).complete, complete);
 }
 
 #[test]

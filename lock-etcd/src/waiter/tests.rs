@@ -16,7 +16,7 @@ use Heard::{Began, Cut, Gone, Looks, Went};
 const TTL: Duration = Duration::from_secs(600);
 
 /// Which claim it is.
-const OWN: (i64, i64) = (7, 5);
+const OWN: Id = (7, 5);
 
 /// What one hears who waits for `a` and `b`, which a look at revision 9 found in its way, and nobody else.
 enum Heard {
@@ -46,6 +46,15 @@ fn waiter() -> Waiter {
     let (number, lease) = OWN;
     let renewed = Moment::now();
     let (form, epoch) = (Form::Short, Some(0));
+    let refusal = Arc::new(queue::Wait {
+        turn: Turn::Others,
+        behind: vec![b"a".to_vec(), b"b".to_vec()],
+        complete: true,
+        lapse: TTL,
+        left: 0,
+        seen: 9,
+        sent: renewed + Duration::from_nanos(1),
+    });
     let known = Known {
         number,
         nth: 0,
@@ -56,7 +65,7 @@ fn waiter() -> Waiter {
         renewed,
         floor: 0,
         clean: true,
-        wait: None,
+        wait: Some(refusal.clone()),
         come: false,
     };
     shared.leases.remember(claim.owner(), known);
@@ -68,15 +77,6 @@ fn waiter() -> Waiter {
         number: Some(number),
         shared: Arc::new(shared),
         rings: mpsc::channel(1).0,
-    };
-    let refusal = queue::Wait {
-        turn: Turn::Others,
-        behind: vec![b"a".to_vec(), b"b".to_vec()],
-        last: true,
-        lapse: TTL,
-        left: 0,
-        seen: 9,
-        sent: renewed + Duration::from_nanos(1),
     };
     let mut waiter = Waiter::new(wait, Some((OWN, &refusal)));
     let watched = refusal.behind.iter().chain(&waiter.wait.own).cloned();

@@ -112,6 +112,34 @@ async fn a_turn_takes_one_look_which_is_over_before_it_comes() {
     }
 }
 
+/// By one that holds, and by one that waits behind that.
+#[rstest]
+#[case::held(false)]
+#[case::waited_for(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_that_a_place_was_kept_has_no_turn(#[case] waited: bool) {
+    let server = server();
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let [holder, between, waiter] = [(); 3].map(|()| claim("a", LONG));
+    here.acquire(&holder).await.expect("it is free");
+    if waited {
+        here.acquire(&between).await.expect("it is held");
+    }
+    there.acquire(&waiter).await.expect("it is held");
+    let mut rings = there.wakeups(&waiter).await.expect("a bell");
+    watched(&server, if waited { 4 } else { 3 }).await;
+    if waited {
+        here.release(&between, LONG).await.expect("it waits");
+        here.release(&holder, NO).await.expect("it holds");
+    } else {
+        here.release(&holder, LONG).await.expect("it holds");
+    }
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    let Attempt::Busy(_) = within(there.acquire(&waiter)).await.expect("an answer") else {
+        panic!("its place was kept")
+    };
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_was_taken_away_has_no_turn() {
     let server = server();
