@@ -9,44 +9,41 @@ use crate::Etcd;
 use crate::backend::whole_seconds;
 use crate::error::Trouble;
 use crate::group::{Apart, Part};
+use crate::leases::Lease;
 use crate::names::{Form, Place};
-use crate::queue::{Entry, Mine};
+use crate::queue::{Entry, Id, Mine};
 use crate::steps::{self, Step};
 
 impl Etcd {
     /// Removes a claim; whether it was there.
     pub(crate) async fn remove(&self, claim: &Claim, places: &[Place]) -> Result<bool> {
-        self.end(claim, places, |form, number| Ok(vec![steps::remove(places, form, number)])).await
+        self.end(claim, places, None).await
     }
 
     /// Removes a claim and leaves a remnant of it; whether it was there.
     pub(crate) async fn keep(&self, claim: &Claim, places: &[Place], keep: Duration) -> Result<bool> {
         let lease = self.link.grant(whole_seconds(keep)).await?;
-        let keep = |form, number| {
-            let kept = steps::keep(claim, places, form, number, random()?, &lease);
-            Ok(vec![kept, steps::remove(places, form, number)])
-        };
-        let kept = self.end(claim, places, keep).await?;
+        let kept = self.end(claim, places, Some(&lease)).await?;
         if !kept {
             self.shared.leases.put(lease);
         }
         Ok(kept)
     }
 
-    /// Ends a claim by what that takes for its form and its number, one after the other; whether the first found it.
-    async fn end(
-        &self,
-        claim: &Claim,
-        places: &[Place],
-        end: impl Fn(Form, i64) -> Result<Vec<Step>>,
-    ) -> Result<bool> {
+    /// Ends a claim, and leaves a remnant with this lease; whether it was there.
+    async fn end(&self, claim: &Claim, places: &[Place], remnant: Option<&Lease>) -> Result<bool> {
         let leases = &self.shared.leases;
         // First, and for good: an answer that does not come leaves nobody with a turn of which it is not known whether it
         // is still there.
         if let Some(known) = leases.forget(claim.owner()) {
-            let (keys, apart) = (places.len(), [Apart::Claim(claim.owner())]);
-            let part = |step| Part { step, skips: false, waits: true, keys, apart: apart.to_vec() };
-            if all(end(known.form, known.number)?, |step| self.removals.ask(part(step))).await? {
+            let part = Part {
+                step: self.ending(claim, places, known.form, known.id(), remnant).await?,
+                skips: false,
+                waits: true,
+                keys: places.len(),
+                apart: vec![Apart::Claim(claim.owner())],
+            };
+            if self.removals.ask(part).await? {
                 leases.freed(&known, whole_seconds(claim.ttl()));
                 return Ok(true);
             }
@@ -56,9 +53,8 @@ impl Etcd {
             match self.find(claim.owner(), places).await? {
                 Mine::Absent => return Ok(false),
                 Mine::Here(own) => {
-                    let one =
-                        async |step: Step| self.link.transact(step).await.map(|answer| answer.succeeded);
-                    if all(end(own.form, own.number)?, one).await? {
+                    let step = self.ending(claim, places, own.form, own.id(), remnant).await?;
+                    if self.link.transact(step).await?.succeeded {
                         return Ok(true);
                     }
                 }
@@ -70,6 +66,20 @@ impl Etcd {
             }
         }
         Err(Error::new(ErrorKind::Unavailable, "it comes and goes too often"))
+    }
+
+    /// What ends a claim. It is touched before it leaves a remnant: whoever waits for it to go hears of that first, and looks.
+    async fn ending(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        form: Form,
+        id: Id,
+        remnant: Option<&Lease>,
+    ) -> Result<Step> {
+        let Some(remnant) = remnant else { return Ok(steps::remove(places, form, id.0)) };
+        self.link.transact(steps::touch(places, form, id)).await?;
+        Ok(steps::keep(claim, places, form, id.0, random()?, remnant))
     }
 
     /// Removes a claim that must not be granted: its token is no greater than what was reached before, which the store
@@ -111,19 +121,6 @@ impl Etcd {
         let ranges = self.link.read(names.iter().flat_map(own).collect()).await?;
         Ok(ranges.into_iter().map(|range| range.kvs.into_iter().next()).collect())
     }
-}
-
-/// Does one step after the other, unless the first finds no claim; whether it found it.
-async fn all<F>(steps: Vec<Step>, run: impl Fn(Step) -> F) -> Result<bool>
-where
-    F: Future<Output = Result<bool, Trouble>>,
-{
-    for (at, step) in steps.into_iter().enumerate() {
-        if !run(step).await? && at == 0 {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn random() -> Result<u128> {

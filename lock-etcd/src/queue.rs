@@ -33,6 +33,8 @@ pub(crate) struct Entry {
     pub(crate) lease: i64,
     /// The greatest token that there was when it was put: its own must be greater.
     pub(crate) floor: u64,
+    /// It was put once more, and may leave a remnant next.
+    touched: bool,
 }
 
 /// The value of a claim. Its number is its revision, which is not known yet; instead of it, which it is of those that
@@ -88,8 +90,8 @@ impl Entry {
         }
         let _arrived: u64 = words.next()?.parse().ok()?;
         let floor = words.next()?.parse().ok().filter(|floor| *floor < Token::LIMIT)?;
-        let (name, lease) = (stored.key, stored.lease);
-        Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
+        let (name, lease, touched) = (stored.key, stored.lease, stored.version > 1);
+        Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor, touched })
     }
 
     pub(crate) fn id(&self) -> Id {
@@ -149,7 +151,8 @@ pub(crate) struct Wait {
     pub(crate) turn: Turn,
     /// While all of these are there, its turn does not come.
     pub(crate) behind: Vec<Vec<u8>>,
-    /// Nobody else is in its way: when all of these have gone, and none has left a remnant, its turn has come.
+    /// Nobody else is in its way, and none of these is about to leave a remnant: when all of them have gone, and none was
+    /// touched before, its turn has come.
     pub(crate) complete: bool,
     /// When the first claim ahead that conflicts lapses at the latest, if nobody renews it.
     pub(crate) lapse: Duration,
@@ -218,7 +221,8 @@ impl View {
         };
         let mut others = queues.iter().copied().flatten().filter(|entry| conflict(entry.mode, mode));
         // Of its own names, who waits watches that on its first key alone.
-        let complete = self.queues.len() == 1 && others.all(|entry| behind.contains(&entry.name));
+        let complete =
+            self.queues.len() == 1 && others.all(|entry| !entry.touched && behind.contains(&entry.name));
         let left = queues.iter().map(|queue| left(queue, mode)).min().unwrap_or(0);
         Wait { turn, behind, complete, lapse, left, seen: self.seen, sent: self.sent }
     }

@@ -8,7 +8,7 @@ use crate::clock::{Moment, wall_micros};
 use crate::error::foreign;
 use crate::leases::Lease;
 use crate::names::{Form, Place, Range};
-use crate::queue::{View, kept, others, value};
+use crate::queue::{Id, View, kept, others, value};
 
 /// The most operations of one transaction, and the most comparisons; those of the ones within it count as well.
 pub(crate) const MOST: usize = 128;
@@ -240,8 +240,14 @@ pub(crate) fn remove(places: &[Place], form: Form, number: i64) -> Step {
     Step { when: there(places, form, number), then: deletes(places, form), or_else: Vec::new() }
 }
 
-/// Leaves remnants of a claim with this number, which is to be removed next. It puts the claim itself once more: whoever waits
-/// for it to go hears of that first.
+/// Puts a claim once more, as it is.
+pub(crate) fn touch(places: &[Place], form: Form, (number, lease): Id) -> Step {
+    let as_it_is = || Some(PutOptions::new().with_ignore_value().with_lease(lease));
+    let then = places.iter().map(|place| TxnOp::put(place.own(form), "", as_it_is())).collect();
+    Step { when: there(places, form, number), then, or_else: Vec::new() }
+}
+
+/// Removes a claim with this number and leaves remnants of it.
 pub(crate) fn keep(
     claim: &Claim,
     places: &[Place],
@@ -253,9 +259,7 @@ pub(crate) fn keep(
     let value = kept(claim, lease.ttl, number, wall_micros(), random);
     let options = || Some(PutOptions::new().with_lease(lease.id));
     let remnant = |place: &Place| TxnOp::put(place.remnant(random), &*value, options());
-    let touched = || Some(PutOptions::new().with_ignore_value().with_ignore_lease());
-    let touch = |place: &Place| TxnOp::put(place.own(form), "", touched());
-    let then = places.iter().flat_map(|place| [remnant(place), touch(place)]).collect();
+    let then = deletes(places, form).into_iter().chain(places.iter().map(remnant)).collect();
     Step { when: there(places, form, number), then, or_else: Vec::new() }
 }
 

@@ -1,8 +1,10 @@
 //! How a claim comes to be held: it arrives, or looks where it stands.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 
-use futures::future::{OptionFuture, join};
+use futures::future::{OptionFuture, maybe_done};
+use futures::poll;
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
 use crate::backend::whole_seconds;
@@ -71,13 +73,19 @@ impl Etcd {
         let way = if alone { Way::IfFree } else { Way::Queue };
         // A place lasts a full ttl. Who expects to wait has its lease renewed meanwhile.
         let (id, renews, sent) = (lease.id, !alone && lease.renewed < started, Moment::now());
-        let renewal = OptionFuture::from(renews.then(|| self.link.renew(id)));
-        let (ttl, arrival) = join(renewal, self.arrive(claim, places, way, under, lease)).await;
-        let arrival = arrival?;
-        if let (Some(Ok(ttl)), Arrival::Arrived(known, Some(_))) = (ttl, &arrival)
-            && !ttl.is_zero()
+        let mut renewal = pin!(maybe_done(OptionFuture::from(renews.then(|| self.link.renew(id)))));
+        // Polled once, it is under way.
+        let _ = poll!(renewal.as_mut());
+        let arrival = self.arrive(claim, places, way, under, lease).await?;
+        if let Arrival::Arrived(known, Some(view)) = &arrival
+            && view.wait(claim.mode(), known.number).turn != Turn::Now
         {
-            self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
+            renewal.as_mut().await;
+            if let Some(Some(Ok(ttl))) = renewal.take_output()
+                && !ttl.is_zero()
+            {
+                self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
+            }
         }
         match arrival {
             Arrival::Arrived(known, None) => {

@@ -79,8 +79,9 @@ impl Waiter {
         if let Some((_, there)) = self.watched.get_mut(name) {
             *there = true;
         }
-        // An earlier one is that of a store which went back.
         self.missed |= since != self.seen;
+        // If it is less the store went back, and what was seen of it counts no more.
+        self.seen = self.seen.min(since);
         self.must_look()
     }
 

@@ -217,8 +217,8 @@ impl Task {
             return self.look(id);
         }
         if event.event_type() == EventType::Put {
-            // If it is the first there, the one before has gone and another one has come, which is behind. Else it leaves a
-            // remnant in its place, and goes.
+            // If it is the first there, the one before has gone and another one has come, which is behind. Else it was touched:
+            // it goes next, and leaves a remnant.
             if version > 1 {
                 waiter.missed = true;
                 self.look(id);
@@ -252,15 +252,17 @@ impl Task {
     fn looked(&mut self, id: u64, view: &View) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         waiter.looking = false;
-        if std::mem::take(&mut waiter.again) || waiter.must_look() {
+        if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        if view.seen < waiter.seen {
-            // What it heard since tells more.
-            return;
+        // Else what it heard since tells more.
+        if view.seen >= waiter.seen {
+            let behind = waiter.saw(view);
+            self.aim(id, &behind);
         }
-        let behind = waiter.saw(view);
-        self.aim(id, &behind);
+        if self.waiters.get(&id).is_some_and(Waiter::must_look) {
+            self.look(id);
+        }
     }
 }
 

@@ -11,10 +11,11 @@ use crate::names::Names;
 
 const TTL: Duration = Duration::from_secs(3);
 
-/// A queue in words: `e` exclusive, `s` shared, a digit a permit of so many; before a `'`, kept by a release.
+/// A queue in words: `e` exclusive, `s` shared, a digit a permit of so many; before a `'`, kept by a release; before a `+`,
+/// touched.
 fn queue(key: usize, words: &str) -> Vec<Entry> {
     let entry = |(number, word): (usize, &str)| {
-        let mode = match word.trim_end_matches('\'') {
+        let mode = match word.trim_end_matches(['\'', '+']) {
             "e" => Mode::Exclusive,
             "s" => Mode::Shared,
             of => Mode::permit_of(of.parse().expect("a digit")).expect("not zero"),
@@ -22,7 +23,8 @@ fn queue(key: usize, words: &str) -> Vec<Entry> {
         let number = i64::try_from(number).expect("a short queue");
         let (name, remnant) = (format!("{key}{number}").into_bytes(), word.ends_with('\''));
         let (form, owner, ttl) = (Form::Long, 1, TTL * (number as u32 + 1));
-        Entry { name, form, owner, number, nth: 0, mode, remnant, ttl, lease: 1, floor: 0 }
+        let touched = word.ends_with('+');
+        Entry { name, form, owner, number, nth: 0, mode, remnant, ttl, lease: 1, floor: 0, touched }
     };
     words.split_whitespace().enumerate().map(entry).collect()
 }
@@ -81,6 +83,7 @@ fn whom_a_claim_waits_for(
 #[case::readers_among_permits(&["s 2 s"], permit(2), false)]
 #[case::what_was_kept(&["e'"], Mode::Exclusive, true)]
 #[case::one_behind_what_was_kept(&["e' e"], Mode::Exclusive, false)]
+#[case::one_that_may_leave_a_remnant(&["e e+"], Mode::Exclusive, false)]
 #[case::one_of_several_keys(&["e", ""], Mode::Exclusive, false)]
 fn whether_those_are_all(#[case] queues: &[&str], #[case] mode: Mode, #[case] complete: bool) {
     assert_eq!(wait(queues, mode).complete, complete);

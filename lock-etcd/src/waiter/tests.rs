@@ -84,6 +84,14 @@ fn waiter() -> Waiter {
     waiter
 }
 
+#[test]
+fn of_a_store_that_went_back_everything_counts_anew() {
+    let mut waiter = waiter();
+    let names: Vec<_> = waiter.watched.keys().cloned().collect();
+    let looks: Vec<_> = names.iter().map(|name| waiter.began(name, 5)).collect();
+    assert_eq!((looks, waiter.seen), (vec![false, false, true], 5));
+}
+
 #[rstest]
 #[case::both_went(&[Began(9), Went("a", 10), Went("b", 11)], true)]
 #[case::in_whichever_order(&[Began(9), Went("b", 10), Went("a", 11)], true)]
