@@ -1,9 +1,12 @@
 //! The push path: one stream of watches, on which a waiting claim watches whom it waits for, and itself.
 //!
 //! A watch tells what happens from now on, and "now" is some moment after it was asked for. So who waits looks once more
-//! when its watches are there, unless the store was not written to since its last look. Whenever one of those it waits for
-//! goes, it looks again, unless nobody was in its way at its last look who has not gone since. It rings if its turn has come,
-//! and leaves word of it, so that who is rung need not look once more. Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
+//! when its watches are there, unless the store was not written to since its last look. When one of those it waits for goes,
+//! it looks again; but if its last look found nobody else in its way, and all of those have gone since, its turn has come. It
+//! rings then, and leaves word of it, so that who is rung need not look once more. Who is about to leave a remnant in its
+//! place is put once more before it goes, and is looked at.
+//!
+//! Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
