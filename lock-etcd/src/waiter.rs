@@ -115,15 +115,24 @@ impl Waiter {
         true
     }
 
-    /// Hears what a look saw. Answers whom it waits for.
-    pub(crate) fn saw(&mut self, view: &View) -> Vec<Vec<u8>> {
+    /// A watch ended, which fell behind: what it did not tell of is not known.
+    pub(crate) fn cut(&mut self, name: &[u8]) {
+        self.watched.remove(name);
+        self.missed = true;
+    }
+
+    /// Hears what a look saw. Answers whom it waits for, unless what it heard since tells more.
+    pub(crate) fn saw(&mut self, view: &View) -> Option<Vec<Vec<u8>>> {
+        if view.seen < self.seen {
+            return None;
+        }
         (self.seen, self.ahead) = (view.seen, None);
         let Mine::Here(own) = view.mine(self.wait.owner) else {
             // It is not in the queue, or not any more; when it comes, a watch on its own names tells.
             self.gone();
             self.ring();
             self.wait.own = own_names(&self.wait.places, [Form::Short, Form::Long]);
-            return Vec::new();
+            return Some(Vec::new());
         };
         self.wait.number = Some(own.number);
         self.wait.own = own_names(&self.wait.places, [own.form]);
@@ -136,7 +145,7 @@ impl Waiter {
         }
         self.told = wait.turn;
         self.ahead = Ahead::of(own.id(), &wait);
-        wait.behind
+        Some(wait.behind)
     }
 
     /// It is not where it was.

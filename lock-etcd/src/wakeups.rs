@@ -189,12 +189,9 @@ impl Task {
         let Some((id, name)) = self.watches.get(&number).cloned() else { return };
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if answer.canceled() {
-            // It fell behind, and what it missed is not known.
             self.watches.remove(&number);
-            waiter.watched.remove(&name);
-            waiter.missed = true;
-            self.look(id);
-            return;
+            waiter.cut(&name);
+            return self.look(id);
         }
         if answer.created() {
             let since = answer.header().map_or(i64::MAX, ResponseHeader::revision);
@@ -258,9 +255,7 @@ impl Task {
         if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        // Else what it heard since tells more.
-        if view.seen >= waiter.seen {
-            let behind = waiter.saw(view);
+        if let Some(behind) = waiter.saw(view) {
             self.aim(id, &behind);
         }
         if self.waiters.get(&id).is_some_and(Waiter::must_look) {

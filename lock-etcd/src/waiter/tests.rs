@@ -92,6 +92,20 @@ fn of_a_store_that_went_back_everything_counts_anew() {
     assert_eq!((looks, waiter.seen), (vec![false, false, true], 5));
 }
 
+#[test]
+fn a_look_that_is_older_than_what_was_heard_tells_nothing() {
+    let mut waiter = waiter();
+    for name in waiter.watched.keys().cloned().collect::<Vec<_>>() {
+        waiter.began(&name, 9);
+    }
+    let view =
+        |seen| View::read(vec![Vec::new()], &waiter.wait.places, (seen, Moment::now())).expect("nothing");
+    let (old, new) = (view(10), view(11));
+    assert!(!waiter.went(b"a", 10) && waiter.went(b"b", 11));
+    assert_eq!((waiter.saw(&old), waiter.seen), (None, 11));
+    assert_eq!(waiter.saw(&new), Some(Vec::new()));
+}
+
 #[rstest]
 #[case::both_went(&[Began(9), Went("a", 10), Went("b", 11)], true)]
 #[case::in_whichever_order(&[Began(9), Went("b", 10), Went("a", 11)], true)]
@@ -121,7 +135,7 @@ fn when_its_turn_has_come_without_a_look(#[case] heard: &[Heard], #[case] come: 
             Looks => {
                 waiter.looks();
             }
-            Cut => waiter.missed = true,
+            Cut => waiter.cut(b"a"),
             Gone => waiter.gone(),
         }
     }

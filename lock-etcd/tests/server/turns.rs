@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use conformance_tests::{Server, etcd_metric};
+use etcd_client::{Client, KeyValue, PutOptions};
 use lock_core::{Attempt, Backend, Claim, Token, Wakeups};
 use lock_etcd::Etcd;
 use rstest::rstest;
@@ -46,6 +47,25 @@ async fn who_is_rung_need_not_ask_but_who_asks_again_does() {
     };
     assert!(anew.token > told.token);
     assert!(queue(&raw(&server).await, "a").await[0].create_revision() > number);
+}
+
+/// Puts once more what is stored, with its lease.
+async fn touch(raw: &Client, stored: &KeyValue) {
+    let options = PutOptions::new().with_lease(stored.lease());
+    raw.kv_client().put(stored.key(), stored.value(), Some(options)).await.expect("put");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_heard_after_the_grant_is_no_turn() {
+    let server = server();
+    let (store, waiter, mut rings, _) = rung(&server, LONG).await;
+    let Ok(Attempt::Granted(_)) = within(store.acquire(&waiter)).await else { panic!("its turn has come") };
+    let raw = raw(&server).await;
+    touch(&raw, &queue(&raw, "a").await[0]).await;
+    assert!(within(rings.next()).await.is_some(), "it looks, and rings");
+    let before = transactions(&server).await;
+    let Ok(Attempt::Granted(_)) = within(store.acquire(&waiter)).await else { panic!("it holds") };
+    assert_eq!(transactions(&server).await, before + 1, "it asks");
 }
 
 /// Waits until there are so many watches.
@@ -138,6 +158,29 @@ async fn who_hears_that_a_place_was_kept_has_no_turn(#[case] waited: bool) {
     let Attempt::Busy(_) = within(there.acquire(&waiter)).await.expect("an answer") else {
         panic!("its place was kept")
     };
+}
+
+#[rstest]
+#[case::nobody_touched_it(false)]
+#[case::somebody_did(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_behind_a_touched_place_looks_when_that_goes(#[case] touched: bool) {
+    let server = server();
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let (holder, waiter) = (claim("a", LONG), claim("a", LONG));
+    here.acquire(&holder).await.expect("it is free");
+    if touched {
+        let raw = raw(&server).await;
+        touch(&raw, &queue(&raw, "a").await[0]).await;
+    }
+    there.acquire(&waiter).await.expect("it is held");
+    let mut rings = there.wakeups(&waiter).await.expect("a bell");
+    watched(&server, 3).await;
+    let before = transactions(&server).await;
+    here.release(&holder, NO).await.expect("it holds");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    let Ok(Attempt::Granted(_)) = within(there.acquire(&waiter)).await else { panic!("its turn has come") };
+    assert_eq!(transactions(&server).await - before, 1 + u64::from(touched), "the release, and a look");
 }
 
 #[tokio::test(flavor = "multi_thread")]
