@@ -87,6 +87,11 @@ impl Known {
     pub(crate) fn left(&self, from: Moment) -> Duration {
         (self.renewed + self.ttl).since(from)
     }
+
+    /// What a grant of it, asked for at `from`, may promise.
+    pub(crate) fn lease(&self, from: Moment) -> Duration {
+        self.left(from).min(self.ttl)
+    }
 }
 
 impl Leases {

@@ -8,6 +8,7 @@ use etcd_client::{Client, ConnectOptions, TlsOptions};
 use lock_core::{Error, Result};
 
 mod address;
+mod arriving;
 mod backend;
 mod clock;
 mod crowds;

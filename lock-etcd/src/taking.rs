@@ -1,19 +1,15 @@
 //! How a claim comes to be held: it arrives, or looks where it stands.
 
-use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use futures::future::{OptionFuture, maybe_done};
-use futures::poll;
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
+use crate::arriving::Arrival;
 use crate::backend::whole_seconds;
 use crate::clock::{Moment, wall_micros};
-use crate::epoch::{STEP, token};
-use crate::error::{Trouble, foreign};
-use crate::group::{Apart, Part};
-use crate::kinds::Arrived;
-use crate::leases::{Known, Lease};
+use crate::epoch::token;
+use crate::error::foreign;
+use crate::leases::Known;
 use crate::link::revision;
 use crate::names::Place;
 use crate::queue::{Entry, Mine, Turn, View, Wait};
@@ -28,16 +24,6 @@ const PLENTY: usize = 8;
 
 /// A permit on more keys than that waits all the same: to see who else came takes four comparisons a key.
 const FEW: usize = 16;
-
-/// What came of an attempt to arrive.
-enum Arrival {
-    /// It is there.
-    Arrived(Known, Option<View>),
-    /// It is not there by this attempt; the queues stood so at this revision.
-    Not(View, i64),
-    /// It is not there, and nothing is known of the queues.
-    Again,
-}
 
 /// Every step answers `None` where it has to be asked again: the next one knows more.
 impl Etcd {
@@ -70,27 +56,17 @@ impl Etcd {
             Some(lease) => lease,
             None => self.link.grant(seconds).await?,
         };
-        let way = if alone { Way::IfFree } else { Way::Queue };
-        // A place lasts a full ttl. Who expects to wait has its lease renewed meanwhile.
-        let (id, renews, sent) = (lease.id, !alone && lease.renewed < started, Moment::now());
-        let mut renewal = pin!(maybe_done(OptionFuture::from(renews.then(|| self.link.renew(id)))));
-        // Polled once, it is under way.
-        let _ = poll!(renewal.as_mut());
-        let arrival = self.arrive(claim, places, way, under, lease).await?;
-        if let Arrival::Arrived(known, Some(view)) = &arrival
-            && view.wait(claim.mode(), known.number).turn != Turn::Now
-        {
-            renewal.as_mut().await;
-            if let Some(Some(Ok(ttl))) = renewal.take_output()
-                && !ttl.is_zero()
-            {
-                self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
-            }
-        }
+        let arrival = if alone {
+            self.arrive(claim, places, Way::IfFree, under, lease).await?
+        } else if lease.renewed >= started {
+            self.arrive(claim, places, Way::Queue, under, lease).await?
+        } else {
+            self.join(claim, places, under, lease).await?
+        };
         match arrival {
             Arrival::Arrived(known, None) => {
                 self.shared.crowds.met(claim, false);
-                self.grant(claim, places, &known, started).await
+                self.grant(claim, places, &known, known.lease(started)).await
             }
             Arrival::Arrived(_, Some(view)) => {
                 self.shared.crowds.met(claim, view.others(claim.owner()));
@@ -125,7 +101,9 @@ impl Etcd {
                     None => self.link.grant(seconds).await?,
                 };
                 match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
-                    Arrival::Arrived(known, None) => return self.grant(claim, places, &known, started).await,
+                    Arrival::Arrived(known, None) => {
+                        return self.grant(claim, places, &known, known.lease(started)).await;
+                    }
                     Arrival::Arrived(_, Some(view)) => {
                         return self.judge(claim, places, &view, started).await;
                     }
@@ -162,76 +140,6 @@ impl Etcd {
         // What is stored there may be no epoch. Who arrives is told so; who is refused need not know.
         let _ = epoch.learn(&ranges.next().ok_or_else(foreign)?, revision, seen);
         Ok((steps::view(ranges, places, sent)?, revision))
-    }
-
-    async fn arrive(
-        &self,
-        claim: &Claim,
-        places: &[Place],
-        way: Way,
-        under: &Under,
-        lease: Lease,
-    ) -> Result<Arrival> {
-        // Those that gather have different ones, until there are too many to go together anyway.
-        let nth = self.shared.arrived.fetch_add(1, Ordering::Relaxed) % STEP;
-        let floor = self.shared.epoch.reached();
-        let (step, skips) =
-            (steps::arrive(claim, places, way, under, &lease, (nth, floor)), !matches!(way, Way::Queue));
-        let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
-        let part = Part { step, skips, waits: claim.waits(), keys: places.len(), apart };
-        let sent = Moment::now();
-        let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
-            Ok(arrived) => arrived,
-            Err(Trouble::NoLease) => return Ok(Arrival::Again),
-            // The lease goes, too: the claim may come with it yet.
-            Err(trouble) => return Err(trouble.into()),
-        };
-        let (arrived, view) = steps::arrived(answer, places, sent)?;
-        if !arrived {
-            self.shared.leases.put(lease);
-            return Ok(Arrival::Not(view.ok_or_else(foreign)?, revision));
-        }
-        // One that joins a queue on one key has the long name there if the short one is another's.
-        let form = match view.as_ref().map(|view| view.mine(claim.owner())) {
-            Some(Mine::Here(own)) => own.form,
-            _ => under.form(),
-        };
-        if token(epoch, revision, nth)?.get() <= reached {
-            self.refuse(claim, places, (form, revision), reached).await?;
-            return Ok(Arrival::Again);
-        }
-        let Lease { id, ttl, renewed, .. } = lease;
-        let (epoch, clean) = (Some(epoch), true);
-        let known = Known {
-            number: revision,
-            nth,
-            form,
-            epoch,
-            lease: id,
-            ttl,
-            renewed,
-            floor: reached,
-            clean,
-            wait: None,
-            come: false,
-        };
-        self.shared.leases.remember(claim.owner(), known.clone());
-        Ok(Arrival::Arrived(known, view))
-    }
-
-    /// A spare lease that is good for most of its ttl.
-    async fn spare(&self, seconds: i64) -> Result<Option<Lease>> {
-        while let Some(mut lease) = self.shared.leases.take(seconds) {
-            if lease.aged() {
-                lease.renewed = Moment::now();
-                lease.ttl = self.link.renew(lease.id).await?;
-                if lease.ttl.is_zero() {
-                    continue;
-                }
-            }
-            return Ok(Some(lease));
-        }
-        Ok(None)
     }
 
     /// What follows for a claim from the queues.
@@ -282,7 +190,7 @@ impl Etcd {
             false => known.renewed >= started,
         });
         match fresh {
-            Some(known) if granted => return self.grant(claim, places, &known, started).await,
+            Some(known) if granted => return self.grant(claim, places, &known, known.lease(started)).await,
             Some(_) => {}
             None => {
                 let sent = Moment::now();
@@ -308,7 +216,7 @@ impl Etcd {
         claim: &Claim,
         places: &[Place],
         known: &Known,
-        started: Moment,
+        lease: Duration,
     ) -> Result<Option<Attempt>> {
         let epoch = match known.epoch {
             Some(epoch) => epoch,
@@ -319,7 +227,6 @@ impl Etcd {
             self.refuse(claim, places, (known.form, known.number), known.floor).await?;
             return Ok(None);
         }
-        let lease = known.left(started).min(known.ttl);
         self.shared.leases.granted(claim.owner());
         Ok(Some(Attempt::Granted(Grant::new(token, lease))))
     }

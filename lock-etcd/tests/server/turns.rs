@@ -34,6 +34,8 @@ async fn who_is_rung_need_not_ask_but_who_asks_again_does() {
     };
     server.resume();
     assert!(told.token > before);
+    // The core renews it at once, which reads its place.
+    assert!(told.lease * 3 < LONG * 2 && told.lease * 2 > LONG, "{:?}", told.lease);
     let number = queue(&raw(&server).await, "a").await[0].create_revision();
     let name = queue(&raw(&server).await, "a").await[0].key().to_vec();
     let Attempt::Granted(asked) = within(store.acquire(&waiter)).await.expect("an answer") else {
