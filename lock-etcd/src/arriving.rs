@@ -1,10 +1,7 @@
 //! How a claim comes into the store: with a lease, a name on each of its keys, and a token greater than all before.
 
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 
-use futures::future::maybe_done;
-use futures::poll;
 use lock_core::{Claim, Result};
 
 use crate::Etcd;
@@ -37,22 +34,17 @@ impl Etcd {
         under: &Under,
         lease: Lease,
     ) -> Result<Arrival> {
-        let sent = Moment::now();
-        let mut renewal = pin!(maybe_done(self.link.renew(lease.id)));
-        // Polled once, it is under way.
-        let _ = poll!(renewal.as_mut());
-        let arrival = self.arrive(claim, places, Way::Queue, under, lease).await?;
-        if let Arrival::Arrived(known, Some(view)) = &arrival
+        let (id, sent) = (lease.id, Moment::now());
+        let arrival = self.arrive(claim, places, Way::Queue, under, lease);
+        let (arrival, renewal) = futures::join!(arrival, self.link.renew(id));
+        if let Ok(Arrival::Arrived(known, Some(view))) = &arrival
             && view.wait(claim.mode(), known.number).turn != Turn::Now
+            && let Ok(ttl) = renewal
+            && !ttl.is_zero()
         {
-            renewal.as_mut().await;
-            if let Some(Ok(ttl)) = renewal.take_output()
-                && !ttl.is_zero()
-            {
-                self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
-            }
+            self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
         }
-        Ok(arrival)
+        arrival
     }
 
     pub(crate) async fn arrive(
@@ -104,7 +96,7 @@ impl Etcd {
             floor: reached,
             clean,
             wait: None,
-            come: false,
+            come: None,
         };
         self.shared.leases.remember(claim.owner(), known.clone());
         Ok(Arrival::Arrived(known, view))

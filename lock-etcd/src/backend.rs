@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::Etcd;
 use crate::clock::Moment;
 use crate::error::NAME;
+use crate::leases::Came;
 use crate::names::Form;
 use crate::steps::Under;
 use crate::waiter::{Wait, own_names};
@@ -35,11 +36,14 @@ impl Backend for Etcd {
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
         let started = Moment::now();
         let places = self.shared.names.places(claim);
-        if let Some(known) = self.shared.leases.turn(claim.owner(), started)
-            && let Some(attempt) =
-                self.grant(claim, &places, &known, known.lease(started).min(unread(claim))).await?
-        {
-            return Ok(attempt);
+        if let Some((known, came)) = self.shared.leases.turn(claim.owner(), started) {
+            let lease = match came {
+                Came::Seen => known.lease(started),
+                Came::Heard => known.lease(started).min(unread(claim)),
+            };
+            if let Some(attempt) = self.grant(claim, &places, &known, lease).await? {
+                return Ok(attempt);
+            }
         }
         let (mut way, mut under) = (None, Under::Short);
         let mut alone = !self.shared.crowds.expected(claim);

@@ -46,7 +46,16 @@ pub(crate) struct Known {
     /// Whom it waits for, if it was refused and not granted since.
     pub(crate) wait: Option<Arc<Wait>>,
     /// Its turn has come since, and nobody has been told.
-    pub(crate) come: bool,
+    pub(crate) come: Option<Came>,
+}
+
+/// How it is known that the turn of a claim has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// A look found nobody ahead.
+    Seen,
+    /// The last ones ahead went, as was heard.
+    Heard,
 }
 
 /// What a client and its forks remember.
@@ -139,7 +148,7 @@ impl Leases {
         known.renewed = known.renewed.max(sent);
         known.ttl = ttl;
         // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
-        known.come = false;
+        known.come = None;
         true
     }
 
@@ -163,7 +172,7 @@ impl Leases {
                 floor,
                 clean: false,
                 wait: None,
-                come: false,
+                come: None,
             },
         );
     }
@@ -178,33 +187,34 @@ impl Leases {
     /// Takes note that the turn of a claim has come that was refused: a look that was sent at `sent` saw it in its place, and
     /// nobody in its way who has not gone since, without a remnant. Nobody can get in its way any more, as long as it is
     /// there. That it was there when it was last renewed, only a look sent after that tells.
-    pub(crate) fn come(&self, owner: Owner, id: Id, sent: Moment) {
+    pub(crate) fn come(&self, owner: Owner, id: Id, sent: Moment, came: Came) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = known.wait.is_some() && known.id() == id && known.renewed < sent;
+            let come = known.wait.is_some() && known.id() == id && known.renewed < sent;
+            known.come = come.then_some(came);
         }
     }
 
     /// Takes note that a claim was granted: what was heard before is no news.
     pub(crate) fn granted(&self, owner: Owner) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            (known.wait, known.come) = (None, false);
+            (known.wait, known.come) = (None, None);
         }
     }
 
     /// Takes note that a claim went from its place, or came anew.
     pub(crate) fn gone(&self, owner: Owner) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = false;
+            known.come = None;
         }
     }
 
     /// The claim, if its turn has come: once, for who asks again wants to know how it is now. Where a third of its ttl has
-    /// passed, a look renews it, and finds out whether a pause of this process has lost it.
-    pub(crate) fn turn(&self, owner: Owner, from: Moment) -> Option<Known> {
+    /// passed, a look finds out whether a pause of this process has lost it.
+    pub(crate) fn turn(&self, owner: Owner, from: Moment) -> Option<(Known, Came)> {
         let mut memory = self.memory();
-        let known = memory.claims.get_mut(&owner).filter(|known| known.come)?;
-        known.come = false;
-        (known.left(from) * 3 >= known.ttl * 2).then(|| known.clone())
+        let known = memory.claims.get_mut(&owner)?;
+        let came = known.come.take()?;
+        (known.left(from) * 3 >= known.ttl * 2).then(|| (known.clone(), came))
     }
 
     pub(crate) fn forget(&self, owner: Owner) -> Option<Known> {
@@ -264,23 +274,23 @@ mod tests {
         let (leases, owner, entry) = claim(start + second);
         let turn = || leases.turn(owner, start).is_some();
         assert!(!turn(), "nobody has looked");
-        leases.come(owner, entry.id(), start + second * 2);
+        leases.come(owner, entry.id(), start + second * 2, Came::Seen);
         assert!(turn() && !turn());
-        leases.come(owner, entry.id(), start + second * 2);
+        leases.come(owner, entry.id(), start + second * 2, Came::Seen);
         leases.renewed(owner, &entry, TTL, start + second * 3);
         assert!(!turn(), "it was renewed since");
-        leases.come(owner, entry.id(), start + second * 2);
+        leases.come(owner, entry.id(), start + second * 2, Came::Seen);
         assert!(!turn(), "the renewal was sent after the look");
-        leases.come(owner, entry.id(), start + second * 4);
+        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
         assert!(turn(), "the look was sent after the renewal");
-        leases.come(owner, (8, 9), start + second * 4);
+        leases.come(owner, (8, 9), start + second * 4, Came::Seen);
         assert!(!turn(), "it is another claim's");
-        leases.come(owner, entry.id(), start + second * 4);
+        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
         leases.granted(owner);
-        leases.come(owner, entry.id(), start + second * 4);
+        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
         assert!(!turn(), "it was granted meanwhile");
         leases.refused(owner, refusal(start));
-        leases.come(owner, entry.id(), start + second * 4);
+        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
         assert!(turn(), "it was refused again");
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::Shared;
 use crate::clock::Moment;
+use crate::leases::Came;
 use crate::names::{Form, Place};
 use crate::queue::{self, Id, Mine, Turn, View};
 
@@ -108,7 +109,7 @@ impl Waiter {
         if !ahead.names.is_empty() {
             return false;
         }
-        self.wait.shared.leases.come(self.wait.owner, ahead.own, ahead.sent);
+        self.wait.shared.leases.come(self.wait.owner, ahead.own, ahead.sent, Came::Heard);
         // A look that is under way may have been before.
         (self.ahead, self.seen, self.told) = (None, revision, Turn::Now);
         self.ring();
@@ -138,7 +139,7 @@ impl Waiter {
         self.wait.own = own_names(&self.wait.places, [own.form]);
         let wait = view.wait(self.wait.mode, own.number);
         if wait.turn == Turn::Now {
-            self.wait.shared.leases.come(self.wait.owner, own.id(), view.sent);
+            self.wait.shared.leases.come(self.wait.owner, own.id(), view.sent, Came::Seen);
         }
         if wait.turn > self.told {
             self.ring();

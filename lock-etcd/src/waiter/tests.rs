@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::*;
 use crate::crowds::Crowds;
 use crate::epoch::Epoch;
-use crate::leases::{Known, Leases};
+use crate::leases::{Came, Known, Leases};
 use crate::names::Names;
 use Heard::{Began, Cut, Gone, Looks, Went};
 
@@ -66,7 +66,7 @@ fn waiter() -> Waiter {
         floor: 0,
         clean: true,
         wait: Some(refusal.clone()),
-        come: false,
+        come: None,
     };
     shared.leases.remember(claim.owner(), known);
     let wait = Wait {
@@ -140,5 +140,5 @@ fn when_its_turn_has_come_without_a_look(#[case] heard: &[Heard], #[case] come: 
         }
     }
     let turn = waiter.wait.shared.leases.turn(waiter.wait.owner, Moment::now());
-    assert_eq!((said, turn.is_some()), (come, come));
+    assert_eq!((said, turn.map(|(_, came)| came)), (come, come.then_some(Came::Heard)));
 }
