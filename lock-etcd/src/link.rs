@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, select_ok};
 use lock_core::{Error, ErrorKind, Result};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::{Moment, wall_micros};
@@ -40,14 +41,15 @@ pub(crate) enum Source {
 }
 
 /// A connection that carries all requests, one stream of renewals, and one of wake-ups.
+#[derive(Clone)]
 pub(crate) struct Link {
     source: Source,
     names: Names,
     /// Shared by all links of a client.
     epoch: Arc<Epoch>,
-    current: Mutex<Option<Arc<Session>>>,
+    current: Arc<Mutex<Option<Arc<Session>>>>,
     /// One at a time connects.
-    connecting: tokio::sync::Mutex<()>,
+    connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A connection, while it works.
@@ -63,7 +65,7 @@ pub(crate) struct Session {
 
 impl Link {
     pub(crate) fn new(source: Source, names: Names, epoch: Arc<Epoch>) -> Self {
-        Self { source, names, epoch, current: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+        Self { source, names, epoch, current: Arc::default(), connecting: Arc::default() }
     }
 
     /// Another connection of the same client; `None` if its client is somebody else's.
@@ -80,6 +82,14 @@ impl Link {
         if let Some(session) = &*self.current() {
             return Ok(session.clone());
         }
+        // Others wait for this one, which may not wait for its caller to be polled.
+        let mut attempt = JoinSet::new();
+        attempt.spawn(self.clone().reconnect());
+        let ended = || Error::new(ErrorKind::Unavailable, "the runtime that was to connect has ended");
+        attempt.join_next().await.and_then(|session| session.ok()).ok_or_else(ended)?
+    }
+
+    async fn reconnect(self) -> Result<Arc<Session>> {
         let _one = self.connecting.lock().await;
         if let Some(session) = &*self.current() {
             return Ok(session.clone());

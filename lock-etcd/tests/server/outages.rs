@@ -194,3 +194,21 @@ async fn a_claim_joins_a_queue_by_a_new_connection() {
     let joined = within(two.acquire(&claim("a", LONG))).await.expect("an answer");
     assert!(matches!(joined, Attempt::Busy(_)), "{joined:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_future_that_is_not_polled() {
+    let mut server = server();
+    let two = store(server.url()).await;
+    let held = claim("a", LONG);
+    two.acquire(&held).await.expect("it is free");
+    server.pause();
+    within(two.acquire(&claim("b", LONG)))
+        .await
+        .expect_err("it stands still, and the connection counts as broken");
+    let other = claim("c", LONG);
+    let mut parked = two.acquire(&other);
+    assert!(futures::poll!(&mut parked).is_pending());
+    server.resume();
+    within(two.release(&held, Duration::ZERO)).await.expect("an answer");
+    within(parked).await.expect("an answer");
+}
