@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conformance_tests::{Server, etcd_metric};
 use etcd_client::{Client, KeyValue, PutOptions};
-use lock_core::{Attempt, Backend, Claim, Token, Wakeups};
+use lock_core::{Attempt, Backend, Claim, Mode, Token, Wakeups};
 use lock_etcd::Etcd;
 use rstest::rstest;
 
@@ -101,6 +101,26 @@ async fn who_begins_to_watch_looks_only_at_what_it_may_have_missed(#[case] writt
     assert_eq!(transactions(&server).await - before, looks + 1, "the release alone");
     // The core renews it at once, which reads its place.
     assert!(grant.lease * 3 < LONG * 2 && grant.lease * 2 > LONG, "{:?}", grant.lease);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_a_look_saw_was_read_and_counts_on_its_lease() {
+    let server = server();
+    let (here, there) = (store(server.url()).await, store(server.url()).await);
+    let holder = claim("a", LONG);
+    let waiter = Claim::new(["a", "b"], Mode::Exclusive, LONG).expect("a valid claim").queued();
+    here.acquire(&holder).await.expect("it is free");
+    there.acquire(&waiter).await.expect("it is held");
+    let mut rings = there.wakeups(&waiter).await.expect("a bell");
+    watched(&server, 3).await;
+    let before = transactions(&server).await;
+    here.release(&holder, NO).await.expect("it holds");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    let Ok(Attempt::Granted(grant)) = within(there.acquire(&waiter)).await else {
+        panic!("its turn has come")
+    };
+    assert_eq!(transactions(&server).await - before, 2, "the release, and a look");
+    assert!(grant.lease * 3 >= LONG * 2, "{:?}", grant.lease);
 }
 
 #[tokio::test(flavor = "multi_thread")]
