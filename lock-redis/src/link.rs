@@ -1,7 +1,7 @@
 //! One connection to the server, made again when it breaks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lock_core::{Bells, Claim, Error, ErrorKind, Grant, Result, Turns};
@@ -10,7 +10,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, RedisResult, Script, ServerErrorKind,
     Value,
 };
-use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::error::{explain, is_replica};
 
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REPLICATION: Duration = Duration::from_secs(1);
 
 /// A connection that carries all requests, and all rings the other way.
+#[derive(Clone)]
 pub(crate) struct Link {
     client: Client,
     /// The channel on which this client is rung.
@@ -29,7 +30,9 @@ pub(crate) struct Link {
     turns: Turns,
     /// How many replicas must have what is granted and renewed.
     replicas: u32,
-    current: Mutex<Current>,
+    current: Arc<Mutex<Current>>,
+    /// One at a time connects, or begins to listen.
+    making: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -45,9 +48,18 @@ pub(crate) struct Line {
     gone: Arc<AtomicBool>,
 }
 
+impl Current {
+    /// The connection, unless it was given up, or `listens` and nobody hears rings on it.
+    fn line(&self, listens: bool) -> Option<Line> {
+        let line = self.line.as_ref().filter(|line| !line.gone.load(Ordering::SeqCst))?;
+        (self.listens || !listens).then(|| line.clone())
+    }
+}
+
 impl Link {
     pub(crate) fn new(client: Client, channel: Arc<str>, bells: Bells, replicas: u32) -> Self {
-        Self { client, channel, bells, turns: Turns::default(), replicas, current: Mutex::default() }
+        let (turns, current, making) = (Turns::default(), Arc::default(), Arc::default());
+        Self { client, channel, bells, turns, replicas, current, making }
     }
 
     /// Another connection of the same client.
@@ -133,25 +145,41 @@ impl Link {
 
     /// The connection there is, or a new one.
     pub(crate) async fn line(&self, listens: bool) -> RedisResult<Line> {
-        let mut current = self.current.lock().await;
-        let mut line = match &current.line {
-            Some(line) if !line.gone.load(Ordering::SeqCst) => line.clone(),
-            _ => {
+        if let Some(line) = self.current().line(listens) {
+            return Ok(line);
+        }
+        // Others wait for this one, which may not wait for its caller to be polled.
+        let mut attempt = JoinSet::new();
+        attempt.spawn(self.clone().make(listens));
+        let ended = || std::io::Error::other("the runtime that was to connect has ended");
+        attempt.join_next().await.and_then(|line| line.ok()).ok_or_else(ended)?
+    }
+
+    async fn make(self, listens: bool) -> RedisResult<Line> {
+        let _one = self.making.lock().await;
+        let there = self.current().line(false);
+        let mut line = match there {
+            Some(line) => line,
+            None => {
                 let line = self.connect().await?;
-                *current = Current { line: Some(line.clone()), listens: false };
+                *self.current() = Current { line: Some(line.clone()), listens: false };
                 line
             }
         };
-        if listens && !current.listens {
+        if listens && !self.current().listens {
             if let Err(error) = line.connection.subscribe(&*self.channel).await {
                 self.doubt(&error, &line);
                 return Err(error);
             }
-            current.listens = true;
+            self.current().listens = true;
             // What was rung while nobody listened is not known.
             self.bells.ring_all();
         }
         Ok(line)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> RedisResult<Line> {

@@ -1,8 +1,10 @@
 //! What there is to know of a server: how it is started, and how one knows that it is there.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to be there.
@@ -65,14 +67,31 @@ impl Recipe {
 /// its server has not begun, or is down to be started again.
 const PORTS: Range<u16> = 16_384..32_768;
 
-/// A port that nobody listens on. Another server may take it before this one does, which then ends at once.
+/// A port that nobody listens on. A server of another process may take it before this one does, which then ends at once.
 pub(super) fn free_port() -> Result<u16, String> {
+    // Never one twice: its server may be down, to be started again.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let mut some = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);
-    some.find(free).ok_or_else(|| format!("no port of {PORTS:?} is free"))
+    let port = some.find(|port| !given.contains(port) && free(port));
+    port.inspect(|port| _ = given.insert(*port)).ok_or_else(|| format!("no port of {PORTS:?} is free"))
 }
 
 /// Words of our own, and those that a test asked for.
 pub(super) fn words(ours: &[&str], more: &[&str]) -> Vec<String> {
     ours.iter().chain(more).map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::free_port;
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let ports: BTreeSet<_> = (0..1_000).map(|_| free_port().expect("there are more")).collect();
+        assert_eq!(ports.len(), 1_000);
+    }
 }

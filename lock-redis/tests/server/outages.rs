@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use conformance_tests::Server;
+use futures::{FutureExt, poll};
 use lock_core::{Attempt, Backend, Claim, ErrorKind, Mode, Ownership};
 use rstest::rstest;
 
@@ -230,4 +231,42 @@ async fn without_memory_nothing_is_taken_but_what_is_held_can_be_kept_and_let_go
 
     ask::<()>(&server, "CONFIG SET maxmemory 0").await;
     drop(within(waiter).await.expect("no panic").expect("granted"));
+}
+
+#[derive(Clone, Copy)]
+enum Parked {
+    Acquire,
+    Wakeups,
+}
+
+#[rstest]
+#[case::asks_and_begins_to_listen(Parked::Acquire, false)]
+#[case::asks_and_connects(Parked::Acquire, true)]
+#[case::hangs_a_bell_and_begins_to_listen(Parked::Wakeups, false)]
+#[case::hangs_a_bell_and_connects(Parked::Wakeups, true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_future_that_is_not_polled_and(#[case] parked: Parked, #[case] cut: bool) {
+    let mut server = server();
+    let store = store(&server).await;
+    // It does not wait, and nobody listens yet.
+    let held = Claim::new("a", Mode::Exclusive, LONG).expect("a valid claim");
+    store.acquire(&held).await.expect("it is free");
+    if cut {
+        let mut bell = store.wakeups(&claim("x", LONG)).await.expect("it listens");
+        within(bell.next()).await.expect("it has begun to listen");
+        strike(&mut server, Blow::CutConnections).await;
+        within(bell.next()).await.expect("it has noticed");
+    }
+    server.pause();
+    let other = claim("b", LONG);
+    let mut parked = match parked {
+        Parked::Acquire => store.acquire(&other).map(|answer| answer.map(drop)).boxed(),
+        Parked::Wakeups => store.wakeups(&other).map(|answer| answer.map(drop)).boxed(),
+    };
+    assert!(poll!(&mut parked).is_pending());
+    server.resume();
+    let released = within(store.release(&held, Duration::ZERO)).await.expect("an answer");
+    assert_eq!(released, Ownership::held(Duration::ZERO));
+    within(store.acquire(&claim("c", LONG))).await.expect("an answer");
+    within(parked).await.expect("an answer");
 }
