@@ -25,7 +25,7 @@ const NET: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     /// Sorted and distinct.
-    pub(crate) keys: Vec<Key>,
+    pub(crate) keys: Arc<[Key]>,
     pub(crate) mode: Mode,
     pub(crate) ttl: Duration,
     pub(crate) label: String,
@@ -36,12 +36,12 @@ pub(crate) struct Order {
 impl Order {
     /// One order for each key, in key order.
     pub(crate) fn one_by_one(&self) -> Vec<Self> {
-        let one = |key: &Key| Self { keys: vec![key.clone()], ..self.clone() };
+        let one = |key: &Key| Self { keys: [key.clone()].into(), ..self.clone() };
         self.keys.iter().map(one).collect()
     }
 
     fn claim(&self, waits: bool) -> Result<Claim> {
-        let claim = Claim::new(&self.keys, self.mode, self.ttl)?.labelled(&*self.label)?;
+        let claim = Claim::of(self.keys.clone(), self.mode, self.ttl)?.labelled(&*self.label)?;
         Ok(if waits { claim.queued() } else { claim })
     }
 }
@@ -104,7 +104,7 @@ pub(crate) async fn obtain(keeper: &Arc<Keeper>, order: &Order, limit: Limit) ->
     let mut trouble = Trouble::default();
     loop {
         let claim = Arc::new(order.claim(!limit.passed())?);
-        let pending = Pending::new(keeper, claim);
+        let mut pending = Pending::new(keeper, claim);
         match pending.wait(order.renews, limit, &mut trouble).await? {
             Outcome::Granted(life) => return Ok(Some(life)),
             Outcome::Refused => return Ok(None),
@@ -138,30 +138,30 @@ impl Trouble {
 struct Pending<'a> {
     keeper: &'a Arc<Keeper>,
     claim: Arc<Claim>,
-    /// What undoes it.
-    parting: Option<Parting>,
     request: Option<Request>,
     /// Where a request under way is driven to its end.
     runtime: Handle,
+    /// There is nothing to undo, or it is undone elsewhere.
+    settled: bool,
 }
 
 type Request = Pin<Box<dyn Future<Output = Result<Attempt>> + Send>>;
 
 impl<'a> Pending<'a> {
     fn new(keeper: &'a Arc<Keeper>, claim: Arc<Claim>) -> Self {
-        let parting = Some(Parting::new(keeper, &claim));
-        Self { keeper, claim, parting, request: None, runtime: Handle::current() }
+        Self { keeper, claim, request: None, runtime: Handle::current(), settled: false }
     }
 
-    async fn wait(mut self, renews: bool, limit: Limit, trouble: &mut Trouble) -> Result<Outcome> {
+    async fn wait(&mut self, renews: bool, limit: Limit, trouble: &mut Trouble) -> Result<Outcome> {
         let mut bell = Bell::new(self.keeper.profile.pushed);
         let mut backoff = Backoff::default();
+        // Never later than the last request was sent: deadlines count from it.
+        let mut sent = self.claim.made();
         loop {
-            let sent = Moment::now();
             let pause = match self.look(limit).await {
                 Ok(Attempt::Granted(grant)) => {
                     if let Some(life) = Life::begin(self.keeper, &self.claim, grant, sent, renews) {
-                        self.settle();
+                        self.settled = true;
                         return Ok(Outcome::Granted(life));
                     }
                     let error =
@@ -176,7 +176,7 @@ impl<'a> Pending<'a> {
                     }
                 }
                 Ok(Attempt::Busy(_)) if !self.claim.waits() => {
-                    self.settle();
+                    self.settled = true;
                     return Ok(Outcome::Refused);
                 }
                 Ok(Attempt::Busy(busy)) => {
@@ -202,6 +202,7 @@ impl<'a> Pending<'a> {
                 () = bell.ring(&*self.keeper.backend, &self.claim) => {}
                 () = sleep(limit.cap(pause)) => {}
             }
+            sent = Moment::now();
         }
     }
 
@@ -224,39 +225,37 @@ impl<'a> Pending<'a> {
     }
 
     /// Takes a late grant back, so that the fresh claim does not queue behind it.
-    async fn start_over(mut self, limit: Limit) -> Outcome {
-        if let Some(parting) = &mut self.parting {
-            // If it fails, the keeper goes on.
-            let _ = parting.confirm(limit.grace()).await;
-        }
+    async fn start_over(&mut self, limit: Limit) -> Outcome {
+        // If it fails, the keeper goes on.
+        let _ = self.undo().confirm(limit.grace()).await;
         Outcome::Late
     }
 
     /// Takes the place back at the limit, and answers only when that is certain.
-    async fn leave(mut self, limit: Limit) -> Result<Outcome> {
+    async fn leave(&mut self, limit: Limit) -> Result<Outcome> {
         if self.request.is_some() {
             let message = "the limit passed while the store did not answer";
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
-        if let Some(parting) = &mut self.parting {
-            parting.confirm(limit.grace()).await?;
-        }
-        self.settle();
+        self.undo().confirm(limit.grace()).await?;
         Ok(Outcome::Refused)
     }
 
-    /// There is nothing to undo.
-    fn settle(&mut self) {
-        self.request = None;
-        if let Some(parting) = self.parting.take() {
-            parting.cancel();
-        }
+    /// What takes it out of the store.
+    fn undo(&mut self) -> Parting {
+        self.settled = true;
+        Parting::new(self.keeper, &self.claim)
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let (Some(request), Some(parting)) = (self.request.take(), self.parting.take()) {
+        if self.settled {
+            return;
+        }
+        // Dropped here, without a request, it releases at once.
+        let parting = self.undo();
+        if let Some(request) = self.request.take() {
             let orphan = Orphan { request, parting, job: self.keeper.job() };
             #[expect(clippy::disallowed_methods, reason = "`close` waits for its job")]
             drop(self.runtime.spawn(orphan.run(self.claim.ttl())));

@@ -1,6 +1,7 @@
 //! One request for some keys: the unit in which every store call is idempotent.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -79,7 +80,7 @@ impl fmt::Debug for Owner {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Claim {
-    keys: Vec<Key>,
+    keys: Arc<[Key]>,
     mode: Mode,
     owner: Owner,
     tag: u64,
@@ -135,7 +136,11 @@ impl Claim {
     /// assert_eq!(error.to_string(), "ttl is 0ns; it must be 10ms to 24h");
     /// ```
     pub fn new(keys: impl Keys, mode: Mode, ttl: Duration) -> Result<Self> {
-        let keys = distinct(keys.into_keys()?)?;
+        Self::of(distinct(keys.into_keys()?)?, mode, ttl)
+    }
+
+    /// The same, of keys that are sorted and distinct.
+    pub(crate) fn of(keys: Arc<[Key]>, mode: Mode, ttl: Duration) -> Result<Self> {
         if !(Self::MIN_TTL..=Self::MAX_TTL).contains(&ttl) {
             return Err(Error::new(ErrorKind::Invalid, format!("ttl is {ttl:?}; it must be 10ms to 24h")));
         }
@@ -302,14 +307,14 @@ impl Claim {
 }
 
 /// Sorts keys and drops those given twice.
-pub(crate) fn distinct(mut keys: Vec<Key>) -> Result<Vec<Key>> {
+pub(crate) fn distinct(mut keys: Vec<Key>) -> Result<Arc<[Key]>> {
     keys.sort_unstable();
     keys.dedup();
     if keys.is_empty() || keys.len() > Claim::MAX_KEYS {
         let message = format!("{} keys; a claim has 1 to {}", keys.len(), Claim::MAX_KEYS);
         return Err(Error::new(ErrorKind::Invalid, message));
     }
-    Ok(keys)
+    Ok(keys.into())
 }
 
 /// Rounds up, so that no duration is cut short, or to nothing, by a store that counts milliseconds.

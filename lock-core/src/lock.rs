@@ -28,7 +28,7 @@ use crate::{Claim, Error, ErrorKind, Guard, Key, Mode, Result, observe};
 #[derive(Clone, Debug)]
 pub struct Lock {
     keeper: Arc<Keeper>,
-    keys: Result<Vec<Key>>,
+    keys: Result<Arc<[Key]>>,
     mode: Result<Mode>,
     ttl: Duration,
     label: String,

@@ -40,11 +40,6 @@ impl Parting {
         self
     }
 
-    /// There is nothing to remove, or it was granted.
-    pub(crate) fn cancel(mut self) {
-        self.over = true;
-    }
-
     pub(crate) fn unclear(&self) -> bool {
         self.unclear
     }
