@@ -8,20 +8,21 @@ local answers, others = {}, ARGV[1] ~= ''
 -- What servers do all day: a claim is alone at its only queue, and nobody is rung. If that is so for all no function is made,
 -- which would cost as much as two of them.
 if not others then
-  local texts, gone = redis.call('MGET', unpack(KEYS)), {}
+  local texts, seen, queues, names = redis.call('MGET', unpack(KEYS)), {}, {}, {}
   for i, queue in ipairs(KEYS) do
-    local text, name = texts[i], ARGV[i + 1]
+    local text, name, n = texts[i], ARGV[i + 1], #queues + 1
     -- All names have the same length, and where a remnant would be named there is something else in the text.
-    if text and string.find(text, name, 1, true) == 1 and not gone[queue] then
-      gone[queue], answers[i] = true, 1
-      table.insert(gone, queue)
-      -- There is something only if it was in a queue before that somebody has deleted.
-      table.insert(gone, name)
+    if text and not seen[queue] and string.find(text, name, 1, true) == 1 then
+      seen[queue], queues[n], names[n], answers[i] = true, queue, name, 1
     else
       others = true
     end
   end
-  if gone[1] then redis.call('DEL', unpack(gone)) end
+  if queues[1] then
+    redis.call('DEL', unpack(queues))
+    -- Under a name there is something only if it was in a queue before that somebody has deleted.
+    redis.call('DEL', unpack(names))
+  end
   if not others then return answers end
 end
 

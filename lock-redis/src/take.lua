@@ -17,8 +17,8 @@ if not others then
   -- All names have the same length: where the ttl is in each text.
   local ttl = string.find(ARGV[2], ' ', 1, true) + 1
   for i = 1, #KEYS - 1 do
-    local text, number = ARGV[i + 1], string.format('%d', last + 1)
-    if redis.call('SET', KEYS[i], text .. number, 'PX', string.match(text, '^%d+', ttl), 'NX') then
+    local numbered = string.format('%s%d', ARGV[i + 1], last + 1)
+    if redis.call('SET', KEYS[i], numbered, 'PX', string.match(numbered, '^%d+', ttl), 'NX') then
       last, answers[i] = last + 1, last + 1
     else
       others = true

@@ -1,18 +1,22 @@
 //! Words of a request, in one text.
 
+/// What ends a word. None has one: keys and labels have no control characters, and only line breaks are added to them.
+const END: char = '\0';
+
 /// Words one after the other: one allocation for all of them, of which a request has a few hundred.
 pub(crate) struct Words {
     text: String,
-    ends: Vec<usize>,
+    count: usize,
 }
 
 impl Words {
     pub(crate) fn new() -> Self {
-        Self { text: String::with_capacity(256), ends: Vec::with_capacity(4) }
+        Self { text: String::with_capacity(256), count: 0 }
     }
 
     /// Goes on with the last word, or begins the first.
     pub(crate) fn add(&mut self, piece: &str) -> &mut Self {
+        debug_assert!(!piece.contains(END), "{piece:?}");
         self.text.push_str(piece);
         self
     }
@@ -23,16 +27,16 @@ impl Words {
 
     /// The word is complete.
     pub(crate) fn end(&mut self) {
-        self.ends.push(self.text.len());
+        self.text.push(END);
+        self.count += 1;
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.count
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+        self.text.split_terminator(END)
     }
 }
 
