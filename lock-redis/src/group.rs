@@ -22,11 +22,11 @@ use crate::step::{Part, Step};
 const NAMES: usize = 256;
 
 /// The most scripts of one kind that are under way at a time, where no replicas are waited for: two would wait for them one
-/// after the other, longer than for the connection.
-const SCRIPTS: usize = 2;
+/// after the other, longer than for the connection. Beyond that, more gather.
+const SCRIPTS: usize = 8;
 
 /// How many requests are worth a script beside another.
-const ENOUGH: usize = 8;
+const ENOUGH: usize = 12;
 
 /// The requests of one kind.
 pub(crate) struct Group {
