@@ -8,7 +8,7 @@ use lock_core::{Backend, Guard, Locker};
 
 use crate::rival::{Client, Contender, Failure, Held, Kind, Rival, TTL};
 
-type Connect = dyn Fn() -> BoxFuture<'static, lock_core::Result<Arc<dyn Backend>>> + Send + Sync;
+type Connect = dyn Fn() -> BoxFuture<'static, lock_core::Result<Locker>> + Send + Sync;
 
 pub(crate) struct Ours {
     name: &'static str,
@@ -29,7 +29,7 @@ impl Ours {
     {
         let connect = move || -> BoxFuture<'static, _> {
             let connecting = connect();
-            Box::pin(async move { Ok(Arc::new(connecting.await?) as Arc<dyn Backend>) })
+            Box::pin(async move { Ok(Locker::new(connecting.await?)) })
         };
         Self { name, waits, commands, connect: Box::new(connect) }
     }
@@ -54,7 +54,7 @@ impl Rival for Ours {
     }
 
     async fn client(&self, _: usize) -> Result<Arc<dyn Client>, Failure> {
-        let locker = Locker::new((self.connect)().await?).with_ttl(TTL);
+        let locker = (self.connect)().await?.with_ttl(TTL);
         Ok(Arc::new(Locks(locker)))
     }
 }
