@@ -29,6 +29,17 @@ async fn a_reply_later_than_its_own_deadline_is_no_grant(#[case] limit: Option<D
     assert_eq!(released.iter().map(Call::owner).collect::<Vec<_>>(), [first]);
     guard.release().await.unwrap();
     assert!(store.is_empty());
+    locks.close().await;
+    assert_eq!(store.count(Method::Release), 2, "of each claim once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_reaches_its_limit_is_taken_back_once() {
+    let (store, locks) = gated();
+    let _held = locks.lock("a").acquire().await.unwrap();
+    assert_eq!(kind(locks.lock("a").timeout(secs(1)).acquire().await), Some(ErrorKind::Timeout));
+    locks.close().await;
+    assert_eq!(store.count(Method::Release), 1);
 }
 
 #[tokio::test(start_paused = true)]
