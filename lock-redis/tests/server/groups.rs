@@ -67,7 +67,8 @@ fn granted(attempt: &Result<Attempt>) -> bool {
 }
 
 #[rstest]
-// The first goes alone, because nothing is under way; beside it go five times twelve, and the last three after whichever ends first.
+// The first goes alone, because nothing is under way; beside it go five times twelve, and the last three after whichever
+// ends first.
 #[case::sixty_four(64, 7)]
 // No more than eight scripts are under way, and none is for more than 256 names: a claim's own, and that of its queue.
 #[case::three_hundred(300, 10)]
