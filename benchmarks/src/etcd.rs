@@ -54,7 +54,7 @@ impl Store for Etcd {
             async move { lock_etcd::Etcd::connect(&url).await }
         };
         vec![
-            Box::new(Ours::new("lock-etcd", "a watch on the two claims just ahead", &[], connect)),
+            Box::new(Ours::new("lock-etcd", "a watch on the claim just ahead", &[], connect)),
             Box::new(bare::Bare(self.url.clone())),
             Box::new(lock_rpc::LockRpc(self.url.clone())),
         ]

@@ -12,7 +12,7 @@ use crate::group::{Apart, Part};
 use crate::kinds::Arrived;
 use crate::leases::{Known, Lease};
 use crate::names::Place;
-use crate::queue::{Mine, Turn, View};
+use crate::queue::{Mine, View};
 use crate::steps::{self, Under, Way};
 
 /// What came of an attempt to arrive.
@@ -26,27 +26,6 @@ pub(crate) enum Arrival {
 }
 
 impl Etcd {
-    /// Joins the queue, and has the lease renewed meanwhile: a place lasts a full ttl.
-    pub(crate) async fn join(
-        &self,
-        claim: &Claim,
-        places: &[Place],
-        under: &Under,
-        lease: Lease,
-    ) -> Result<Arrival> {
-        let (id, sent) = (lease.id, Moment::now());
-        let arrival = self.arrive(claim, places, Way::Queue, under, lease);
-        let (arrival, renewal) = futures::join!(arrival, self.link.renew(id));
-        if let Ok(Arrival::Arrived(known, Some(view))) = &arrival
-            && view.wait(claim.mode(), known.number).turn != Turn::Now
-            && let Ok(ttl) = renewal
-            && !ttl.is_zero()
-        {
-            self.shared.leases.prolonged(claim.owner(), known.id(), ttl, sent);
-        }
-        arrival
-    }
-
     pub(crate) async fn arrive(
         &self,
         claim: &Claim,
@@ -62,14 +41,13 @@ impl Etcd {
             (steps::arrive(claim, places, way, under, &lease, (nth, floor)), !matches!(way, Way::Queue));
         let apart = claim.keys().iter().cloned().map(Apart::Key).chain([Apart::Nth(nth)]).collect();
         let part = Part { step, skips, waits: claim.waits(), keys: places.len(), apart };
-        let sent = Moment::now();
         let Arrived { answer, revision, epoch, reached } = match self.arrivals.ask(part).await {
             Ok(arrived) => arrived,
             Err(Trouble::NoLease) => return Ok(Arrival::Again),
             // The lease goes, too: the claim may come with it yet.
             Err(trouble) => return Err(trouble.into()),
         };
-        let (arrived, view) = steps::arrived(answer, places, sent)?;
+        let (arrived, view) = steps::arrived(answer, places)?;
         if !arrived {
             self.shared.leases.put(lease);
             return Ok(Arrival::Not(view.ok_or_else(foreign)?, revision));
@@ -96,7 +74,7 @@ impl Etcd {
             floor: reached,
             clean,
             wait: None,
-            come: None,
+            come: false,
         };
         self.shared.leases.remember(claim.owner(), known.clone());
         Ok(Arrival::Arrived(known, view))

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use crate::Etcd;
 use crate::clock::Moment;
 use crate::error::NAME;
-use crate::leases::Came;
 use crate::names::Form;
 use crate::steps::Under;
 use crate::waiter::{Wait, own_names};
@@ -36,14 +35,10 @@ impl Backend for Etcd {
     async fn acquire(&self, claim: &Claim) -> Result<Attempt> {
         let started = Moment::now();
         let places = self.shared.names.places(claim);
-        if let Some((known, came)) = self.shared.leases.turn(claim.owner(), started) {
-            let lease = match came {
-                Came::Seen => known.lease(started),
-                Came::Heard => known.lease(started).min(unread(claim)),
-            };
-            if let Some(attempt) = self.grant(claim, &places, &known, lease).await? {
-                return Ok(attempt);
-            }
+        if let Some(known) = self.shared.leases.turn(claim.owner(), started)
+            && let Some(attempt) = self.grant(claim, &places, &known, started).await?
+        {
+            return Ok(attempt);
         }
         let (mut way, mut under) = (None, Under::Short);
         let mut alone = !self.shared.crowds.expected(claim);
@@ -92,6 +87,7 @@ impl Backend for Etcd {
             Some(known) => own_names(&places, [known.form]),
             None => own_names(&places, [Form::Short, Form::Long]),
         };
+        let refusal = known.as_ref().and_then(|known| known.wait.as_deref());
         let wait = Wait {
             owner: claim.owner(),
             own,
@@ -101,8 +97,9 @@ impl Backend for Etcd {
             shared: self.shared.clone(),
             rings: sender,
         };
-        let refused = known.and_then(|known| Some((known.id(), known.wait?)));
-        let task = session.tell(Command::Wait(id, wait, refused));
+        let (behind, seen) =
+            refusal.map_or((Vec::new(), 0), |refusal| (refusal.behind.clone(), refusal.seen));
+        let task = session.tell(Command::Wait(id, wait, behind, seen));
         Ok(Wakeups::new(Rings { id, rings, task }))
     }
 
@@ -110,11 +107,6 @@ impl Backend for Etcd {
         let link = self.link.fork().map_or_else(|| self.link.clone(), Arc::new);
         Ok(Arc::new(Self::over(link, self.shared.clone())))
     }
-}
-
-/// What the core renews at once, which reads the place of a claim back beside its grant.
-fn unread(claim: &Claim) -> Duration {
-    claim.ttl() * 2 / 3 - Duration::from_millis(1)
 }
 
 /// A duration in the store's unit: rounded up, and no shorter than the shortest.

@@ -9,35 +9,41 @@ use crate::Etcd;
 use crate::backend::whole_seconds;
 use crate::error::Trouble;
 use crate::group::{Apart, Part};
-use crate::leases::Lease;
 use crate::names::{Form, Place};
-use crate::queue::{Entry, Id, Mine};
+use crate::queue::{Entry, Mine};
 use crate::steps::{self, Step};
 
 impl Etcd {
     /// Removes a claim; whether it was there.
     pub(crate) async fn remove(&self, claim: &Claim, places: &[Place]) -> Result<bool> {
-        self.end(claim, places, None).await
+        let remove = |form, number| Ok(steps::remove(places, form, number));
+        self.end(claim, places, remove).await
     }
 
     /// Removes a claim and leaves a remnant of it; whether it was there.
     pub(crate) async fn keep(&self, claim: &Claim, places: &[Place], keep: Duration) -> Result<bool> {
         let lease = self.link.grant(whole_seconds(keep)).await?;
-        let kept = self.end(claim, places, Some(&lease)).await?;
+        let keep = |form, number| Ok(steps::keep(claim, places, form, number, random()?, &lease));
+        let kept = self.end(claim, places, keep).await?;
         if !kept {
             self.shared.leases.put(lease);
         }
         Ok(kept)
     }
 
-    /// Ends a claim, and leaves a remnant with this lease; whether it was there.
-    async fn end(&self, claim: &Claim, places: &[Place], remnant: Option<&Lease>) -> Result<bool> {
+    /// Ends a claim by a transaction for its form and its number; whether it was there.
+    async fn end(
+        &self,
+        claim: &Claim,
+        places: &[Place],
+        end: impl Fn(Form, i64) -> Result<Step>,
+    ) -> Result<bool> {
         let leases = &self.shared.leases;
         // First, and for good: an answer that does not come leaves nobody with a turn of which it is not known whether it
         // is still there.
         if let Some(known) = leases.forget(claim.owner()) {
             let part = Part {
-                step: self.ending(claim, places, known.form, known.id(), remnant).await?,
+                step: end(known.form, known.number)?,
                 skips: false,
                 waits: true,
                 keys: places.len(),
@@ -53,8 +59,7 @@ impl Etcd {
             match self.find(claim.owner(), places).await? {
                 Mine::Absent => return Ok(false),
                 Mine::Here(own) => {
-                    let step = self.ending(claim, places, own.form, own.id(), remnant).await?;
-                    if self.link.transact(step).await?.succeeded {
+                    if self.link.transact(end(own.form, own.number)?).await?.succeeded {
                         return Ok(true);
                     }
                 }
@@ -66,20 +71,6 @@ impl Etcd {
             }
         }
         Err(Error::new(ErrorKind::Unavailable, "it comes and goes too often"))
-    }
-
-    /// What ends a claim. It is touched before it leaves a remnant: whoever waits for it to go hears of that first, and looks.
-    async fn ending(
-        &self,
-        claim: &Claim,
-        places: &[Place],
-        form: Form,
-        id: Id,
-        remnant: Option<&Lease>,
-    ) -> Result<Step> {
-        let Some(remnant) = remnant else { return Ok(steps::remove(places, form, id.0)) };
-        self.link.transact(steps::touch(places, form, id)).await?;
-        Ok(steps::keep(claim, places, form, id.0, random()?, remnant))
     }
 
     /// Removes a claim that must not be granted: its token is no greater than what was reached before, which the store

@@ -11,7 +11,7 @@ use lock_core::Owner;
 
 use crate::clock::Moment;
 use crate::names::Form;
-use crate::queue::{Entry, Id, Wait};
+use crate::queue::{Entry, Wait};
 
 /// The most spare leases of one ttl. Beyond them, leases lapse.
 const SPARES: usize = 256;
@@ -45,17 +45,8 @@ pub(crate) struct Known {
     pub(crate) clean: bool,
     /// Whom it waits for, if it was refused and not granted since.
     pub(crate) wait: Option<Arc<Wait>>,
-    /// Its turn has come since, and nobody has been told.
-    pub(crate) come: Option<Came>,
-}
-
-/// How it is known that the turn of a claim has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
-    /// A look found nobody ahead.
-    Seen,
-    /// The last ones ahead went, as was heard.
-    Heard,
+    /// A look found that its turn has come, and nobody has been told.
+    pub(crate) come: bool,
 }
 
 /// What a client and its forks remember.
@@ -83,23 +74,14 @@ impl Lease {
 }
 
 impl Known {
-    pub(crate) fn id(&self) -> Id {
-        (self.number, self.lease)
-    }
-
     /// Whether it is this one.
     pub(crate) fn is(&self, entry: &Entry) -> bool {
-        self.id() == entry.id()
+        (self.number, self.lease) == (entry.number, entry.lease)
     }
 
     /// How long the claim is certain to last, from `from` on, unless somebody takes it away.
     pub(crate) fn left(&self, from: Moment) -> Duration {
         (self.renewed + self.ttl).since(from)
-    }
-
-    /// What a grant of it, asked for at `from`, may promise.
-    pub(crate) fn lease(&self, from: Moment) -> Duration {
-        self.left(from).min(self.ttl)
     }
 }
 
@@ -139,22 +121,15 @@ impl Leases {
         }
     }
 
-    /// Takes note that the lease of a claim was renewed, by a request sent at `sent`. Answers whether it is known.
-    pub(crate) fn prolonged(&self, owner: Owner, id: Id, ttl: Duration, sent: Moment) -> bool {
-        let mut memory = self.memory();
-        let Some(known) = memory.claims.get_mut(&owner).filter(|known| known.id() == id) else {
-            return false;
-        };
-        known.renewed = known.renewed.max(sent);
-        known.ttl = ttl;
-        // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
-        known.come = None;
-        true
-    }
-
-    /// The same, of a claim that may not be known yet.
+    /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
     pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) {
-        if self.prolonged(owner, entry.id(), ttl, sent) {
+        if let Some(known) = self.memory().claims.get_mut(&owner)
+            && known.is(entry)
+        {
+            known.renewed = known.renewed.max(sent);
+            known.ttl = ttl;
+            // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
+            known.come = false;
             return;
         }
         let Entry { number, nth, form, lease, floor, .. } = *entry;
@@ -172,7 +147,7 @@ impl Leases {
                 floor,
                 clean: false,
                 wait: None,
-                come: None,
+                come: false,
             },
         );
     }
@@ -184,37 +159,36 @@ impl Leases {
         }
     }
 
-    /// Takes note that the turn of a claim has come that was refused: a look that was sent at `sent` saw it in its place, and
-    /// nobody in its way who has not gone since, without a remnant. Nobody can get in its way any more, as long as it is
-    /// there. That it was there when it was last renewed, only a look sent after that tells.
-    pub(crate) fn come(&self, owner: Owner, id: Id, sent: Moment, came: Came) {
+    /// Takes note that the turn of a claim has come that was refused: a look that was sent at `sent` saw it in its place, with
+    /// nobody in its way. Nobody can get in its way any more, as long as it is there. That it was there when it was last
+    /// renewed, only a look sent after that tells.
+    pub(crate) fn come(&self, owner: Owner, entry: &Entry, sent: Moment) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            let come = known.wait.is_some() && known.id() == id && known.renewed < sent;
-            known.come = come.then_some(came);
+            known.come = known.wait.is_some() && known.is(entry) && known.renewed < sent;
         }
     }
 
-    /// Takes note that a claim was granted: what was heard before is no news.
+    /// Takes note that a claim was granted: what a look sees after that is no news.
     pub(crate) fn granted(&self, owner: Owner) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            (known.wait, known.come) = (None, None);
+            (known.wait, known.come) = (None, false);
         }
     }
 
     /// Takes note that a claim went from its place, or came anew.
     pub(crate) fn gone(&self, owner: Owner) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = None;
+            known.come = false;
         }
     }
 
     /// The claim, if its turn has come: once, for who asks again wants to know how it is now. Where a third of its ttl has
-    /// passed, a look finds out whether a pause of this process has lost it.
-    pub(crate) fn turn(&self, owner: Owner, from: Moment) -> Option<(Known, Came)> {
+    /// passed, a look renews it, and finds out whether a pause of this process has lost it.
+    pub(crate) fn turn(&self, owner: Owner, from: Moment) -> Option<Known> {
         let mut memory = self.memory();
-        let known = memory.claims.get_mut(&owner)?;
-        let came = known.come.take()?;
-        (known.left(from) * 3 >= known.ttl * 2).then(|| (known.clone(), came))
+        let known = memory.claims.get_mut(&owner).filter(|known| known.come)?;
+        known.come = false;
+        (known.left(from) * 3 >= known.ttl * 2).then(|| known.clone())
     }
 
     pub(crate) fn forget(&self, owner: Owner) -> Option<Known> {
@@ -258,13 +232,12 @@ mod tests {
         let entry = Entry::read(stored, &place).expect("an entry");
         let leases = Leases::default();
         leases.renewed(claim.owner(), &entry, TTL, renewed);
-        leases.refused(claim.owner(), refusal(renewed));
+        leases.refused(claim.owner(), refusal());
         (leases, claim.owner(), entry)
     }
 
-    fn refusal(sent: Moment) -> Wait {
-        let (turn, behind, lapse) = (Turn::Others, Vec::new(), TTL);
-        Wait { turn, behind, complete: true, lapse, left: 0, seen: 9, sent }
+    fn refusal() -> Wait {
+        Wait { turn: Turn::Others, behind: Vec::new(), lapse: TTL, left: 0, seen: 9 }
     }
 
     #[test]
@@ -274,23 +247,22 @@ mod tests {
         let (leases, owner, entry) = claim(start + second);
         let turn = || leases.turn(owner, start).is_some();
         assert!(!turn(), "nobody has looked");
-        leases.come(owner, entry.id(), start + second * 2, Came::Seen);
+        leases.come(owner, &entry, start + second * 2);
         assert!(turn() && !turn());
-        leases.come(owner, entry.id(), start + second * 2, Came::Seen);
+        leases.come(owner, &entry, start + second * 2);
         leases.renewed(owner, &entry, TTL, start + second * 3);
         assert!(!turn(), "it was renewed since");
-        leases.come(owner, entry.id(), start + second * 2, Came::Seen);
+        leases.come(owner, &entry, start + second * 2);
         assert!(!turn(), "the renewal was sent after the look");
-        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
+        leases.come(owner, &entry, start + second * 4);
         assert!(turn(), "the look was sent after the renewal");
-        leases.come(owner, (8, 9), start + second * 4, Came::Seen);
-        assert!(!turn(), "it is another claim's");
-        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
+        leases.come(owner, &entry, start + second * 4);
         leases.granted(owner);
-        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
-        assert!(!turn(), "it was granted meanwhile");
-        leases.refused(owner, refusal(start));
-        leases.come(owner, entry.id(), start + second * 4, Came::Seen);
+        assert!(!turn(), "it was granted");
+        leases.come(owner, &entry, start + second * 4);
+        assert!(!turn(), "it was granted, and not refused since");
+        leases.refused(owner, refusal());
+        leases.come(owner, &entry, start + second * 4);
         assert!(turn(), "it was refused again");
     }
 }

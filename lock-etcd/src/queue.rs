@@ -5,14 +5,10 @@ use std::time::Duration;
 use etcd_client::proto::PbKeyValue;
 use lock_core::{Claim, Mode, Owner, Result, Room, Token};
 
-use crate::clock::Moment;
 use crate::epoch::STEP;
 use crate::error::foreign;
 use crate::names::{Form, Place};
 use crate::steps::Under;
-
-/// A claim's number and its lease: which one it is, of all that were ever stored under a name.
-pub(crate) type Id = (i64, i64);
 
 /// A claim, or what a release kept of one, on one key. Its value is a line of text, for people who inspect:
 /// `1 OWNER MODE TTL NUMBER ARRIVED FLOOR LABEL`; the first word is the version of this format.
@@ -33,8 +29,6 @@ pub(crate) struct Entry {
     pub(crate) lease: i64,
     /// The greatest token that there was when it was put: its own must be greater.
     pub(crate) floor: u64,
-    /// It was put once more, and may leave a remnant next.
-    touched: bool,
 }
 
 /// The value of a claim. Its number is its revision, which is not known yet; instead of it, which it is of those that
@@ -90,12 +84,8 @@ impl Entry {
         }
         let _arrived: u64 = words.next()?.parse().ok()?;
         let floor = words.next()?.parse().ok().filter(|floor| *floor < Token::LIMIT)?;
-        let (name, lease, touched) = (stored.key, stored.lease, stored.version > 1);
-        Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor, touched })
-    }
-
-    pub(crate) fn id(&self) -> Id {
-        (self.number, self.lease)
+        let (name, lease) = (stored.key, stored.lease);
+        Some(Self { name, form, owner, number, nth, mode, remnant, ttl, lease, floor })
     }
 
     /// Whether this is a claim of that owner.
@@ -111,8 +101,6 @@ pub(crate) struct View {
     queues: Vec<Vec<Entry>>,
     /// The revision.
     pub(crate) seen: i64,
-    /// When that was asked for.
-    pub(crate) sent: Moment,
 }
 
 /// Whether a claim is there.
@@ -151,26 +139,17 @@ pub(crate) struct Wait {
     pub(crate) turn: Turn,
     /// While all of these are there, its turn does not come.
     pub(crate) behind: Vec<Vec<u8>>,
-    /// Nobody else is in its way, and none of these is about to leave a remnant: when all of them have gone, and none was
-    /// touched before, its turn has come.
-    pub(crate) complete: bool,
     /// When the first claim ahead that conflicts lapses at the latest, if nobody renews it.
     pub(crate) lapse: Duration,
     /// How many permits are left, of those that are held or waited for on each key.
     pub(crate) left: usize,
     /// The revision at which that was so.
     pub(crate) seen: i64,
-    /// When that was asked for.
-    pub(crate) sent: Moment,
 }
 
 impl View {
     /// From what was stored in each queue at a revision, in any order; a name may come twice.
-    pub(crate) fn read(
-        stored: Vec<Vec<PbKeyValue>>,
-        places: &[Place],
-        (seen, sent): (i64, Moment),
-    ) -> Result<Self> {
+    pub(crate) fn read(stored: Vec<Vec<PbKeyValue>>, places: &[Place], seen: i64) -> Result<Self> {
         let queue = |(stored, place): (Vec<PbKeyValue>, &Place)| {
             let entries: Result<Vec<_>> = stored.into_iter().map(|one| Entry::read(one, place)).collect();
             entries.map(|mut entries| {
@@ -179,8 +158,7 @@ impl View {
                 entries
             })
         };
-        let queues = stored.into_iter().zip(places).map(queue).collect::<Result<_>>()?;
-        Ok(Self { queues, seen, sent })
+        Ok(Self { queues: stored.into_iter().zip(places).map(queue).collect::<Result<_>>()?, seen })
     }
 
     pub(crate) fn mine(&self, owner: Owner) -> Mine {
@@ -219,12 +197,8 @@ impl View {
             (None, Some(queue)) => (Turn::Remnants, last(queue, mode, |_| true)),
             (None, None) => (Turn::Now, Vec::new()),
         };
-        let mut others = queues.iter().copied().flatten().filter(|entry| conflict(entry.mode, mode));
-        // Of its own names, who waits watches that on its first key alone.
-        let complete =
-            self.queues.len() == 1 && others.all(|entry| !entry.touched && behind.contains(&entry.name));
         let left = queues.iter().map(|queue| left(queue, mode)).min().unwrap_or(0);
-        Wait { turn, behind, complete, lapse, left, seen: self.seen, sent: self.sent }
+        Wait { turn, behind, lapse, left, seen: self.seen }
     }
 }
 
@@ -256,15 +230,13 @@ fn permits(mode: Mode) -> Option<usize> {
 }
 
 /// The last ones ahead of which at least one has to go: the one just ahead that conflicts, or, among permits, as many of
-/// the last as fill the key. For an exclusive claim it is two: when the first of them goes, there may be nobody but the other.
-/// Many shared claims may wait for one writer; they would all look twice.
+/// the last as fill the key.
 fn last(ahead: &[Entry], mode: Mode, counts: impl Fn(&Entry) -> bool) -> Vec<Vec<u8>> {
     let counted: Vec<_> = ahead.iter().filter(|entry| counts(entry)).collect();
     // To a permit, other permits are in the way only as a number; what is none is in the way by itself.
     let numbered = permits(mode).filter(|_| counted.iter().all(|entry| permits(entry.mode).is_some()));
-    let some = if mode == Mode::Exclusive { 2 } else { 1 };
-    let size = numbered
-        .map_or(some, |of| counted.iter().filter_map(|entry| permits(entry.mode)).fold(of, usize::min));
+    let size =
+        numbered.map_or(1, |of| counted.iter().filter_map(|entry| permits(entry.mode)).fold(of, usize::min));
     let blocks = |entry: &&&Entry| match (permits(mode), permits(entry.mode)) {
         (Some(_), Some(_)) => numbered.is_some(),
         _ => conflict(entry.mode, mode),

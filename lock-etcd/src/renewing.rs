@@ -13,15 +13,6 @@ use crate::names::{Form, Place};
 use crate::queue::{Entry, Mine};
 use crate::steps;
 
-/// The lease of a claim, and the form of its names.
-#[derive(Clone, Copy)]
-struct At {
-    lease: i64,
-    form: Form,
-    /// Whether this client knew it.
-    known: bool,
-}
-
 impl Etcd {
     pub(crate) async fn renew_some(&self, claims: &[Arc<Claim>]) -> Vec<Result<Ownership>> {
         match self.try_renew(claims).await {
@@ -37,24 +28,25 @@ impl Etcd {
         let sent = Moment::now();
         let renew = at.iter().map(|at| async {
             match at {
-                Some(At { lease, .. }) => self.link.renew(*lease).await,
+                Some((lease, _)) => self.link.renew(*lease).await,
                 None => Ok(Duration::ZERO),
             }
         });
         let ttls = join_all(renew).await;
-        let named = at.iter().zip(&places).filter_map(|(at, places)| Some(((*at)?.form, places)));
+        let named = at.iter().zip(&places).filter_map(|(at, places)| Some(((*at)?.1, places)));
         let names: Vec<_> =
             named.flat_map(|(form, places)| places.iter().map(move |place| (place.clone(), form))).collect();
         let own = try_join_all(names.chunks(steps::MOST).map(|some| self.stored(some))).await?;
         let mut own = own.into_iter().flatten();
         let mut answers = Vec::with_capacity(claims.len());
         for (((claim, places), at), ttl) in claims.iter().zip(&places).zip(at).zip(ttls) {
-            let Some(at) = at else {
+            let Some((lease, _)) = at else {
                 answers.push(Ok(Ownership::Lost));
                 continue;
             };
             let stored: Vec<_> = own.by_ref().take(places.len()).collect();
-            answers.push(match self.kept(claim, places, stored, at, (ttl, sent)) {
+            let kept = self.kept(claim, places, stored, lease, ttl, sent);
+            answers.push(match kept {
                 Ok(Ownership::Lost) => self.lost(claim, places).await,
                 kept => kept,
             });
@@ -62,13 +54,13 @@ impl Etcd {
         Ok(answers)
     }
 
-    /// Where a claim is; looked up, if this client did not take it. `None` if it is not there.
-    async fn at(&self, claim: &Claim, places: &[Place]) -> Result<Option<At>> {
+    /// The lease of a claim, and the form of its names; looked up, if this client did not take it. `None` if it is not there.
+    async fn at(&self, claim: &Claim, places: &[Place]) -> Result<Option<(i64, Form)>> {
         if let Some(known) = self.shared.leases.known(claim.owner()) {
-            return Ok(Some(At { lease: known.lease, form: known.form, known: true }));
+            return Ok(Some((known.lease, known.form)));
         }
         Ok(match self.find(claim.owner(), places).await? {
-            Mine::Here(own) => Some(At { lease: own.lease, form: own.form, known: false }),
+            Mine::Here(own) => Some((own.lease, own.form)),
             _ => None,
         })
     }
@@ -88,8 +80,9 @@ impl Etcd {
         claim: &Claim,
         places: &[Place],
         stored: Vec<Option<PbKeyValue>>,
-        At { lease, known, .. }: At,
-        (ttl, sent): (Result<Duration>, Moment),
+        lease: i64,
+        ttl: Result<Duration>,
+        sent: Moment,
     ) -> Result<Ownership> {
         let owner = claim.owner();
         let all: Option<Vec<_>> = stored.into_iter().collect();
@@ -104,12 +97,7 @@ impl Etcd {
         match ttl? {
             Duration::ZERO => Err(Error::new(ErrorKind::Unavailable, "its lease is about to be gone")),
             ttl => {
-                if known {
-                    // If it is not known any more it has been released meanwhile.
-                    self.shared.leases.prolonged(owner, first.id(), ttl, sent);
-                } else {
-                    self.shared.leases.renewed(owner, first, ttl, sent);
-                }
+                self.shared.leases.renewed(owner, first, ttl, sent);
                 Ok(Ownership::held(ttl))
             }
         }

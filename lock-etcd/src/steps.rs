@@ -4,11 +4,11 @@ use etcd_client::proto::{PbRangeResponse, PbTxnOpResponse, PbTxnResponse};
 use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use lock_core::{Claim, Mode, Result};
 
-use crate::clock::{Moment, wall_micros};
+use crate::clock::wall_micros;
 use crate::error::foreign;
 use crate::leases::Lease;
 use crate::names::{Form, Place, Range};
-use crate::queue::{Id, View, kept, others, value};
+use crate::queue::{View, kept, others, value};
 
 /// The most operations of one transaction, and the most comparisons; those of the ones within it count as well.
 pub(crate) const MOST: usize = 128;
@@ -130,7 +130,7 @@ fn beside(claim: &Claim, place: &Place, put: TxnOp, looks: impl Fn() -> Vec<TxnO
 }
 
 /// Whether a claim arrived, and the queues, if they were read.
-pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place], sent: Moment) -> Result<(bool, Option<View>)> {
+pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place]) -> Result<(bool, Option<View>)> {
     let (mut arrived, mut read, mut next) = (false, Vec::new(), Some(answer));
     while let Some(answer) = next.take() {
         arrived = answer.succeeded;
@@ -143,7 +143,7 @@ pub(crate) fn arrived(answer: PbTxnResponse, places: &[Place], sent: Moment) -> 
             }
         }
     }
-    let view = if read.is_empty() { None } else { Some(view(read.into_iter(), places, sent)?) };
+    let view = if read.is_empty() { None } else { Some(view(read.into_iter(), places)?) };
     Ok((arrived, view))
 }
 
@@ -217,12 +217,8 @@ pub(crate) fn within(answer: PbTxnResponse) -> impl Iterator<Item = PbTxnRespons
     })
 }
 
-/// The queues that [`look`] read, which was sent at `sent`.
-pub(crate) fn view(
-    ranges: impl Iterator<Item = PbRangeResponse>,
-    places: &[Place],
-    sent: Moment,
-) -> Result<View> {
+/// The queues that [`look`] read.
+pub(crate) fn view(ranges: impl Iterator<Item = PbRangeResponse>, places: &[Place]) -> Result<View> {
     let ranges: Vec<_> = ranges.collect();
     let seen = ranges.iter().filter_map(|range| Some(range.header.as_ref()?.revision)).min().unwrap_or(0);
     let mut ranges: Vec<_> = ranges.into_iter().map(|range| range.kvs).collect();
@@ -232,19 +228,12 @@ pub(crate) fn view(
     }
     let mut ranges = ranges.drain(..);
     let queues = places.iter().map(|_| ranges.by_ref().take(each).flatten().collect());
-    View::read(queues.collect(), places, (seen, sent))
+    View::read(queues.collect(), places, seen)
 }
 
 /// Removes a claim with this number.
 pub(crate) fn remove(places: &[Place], form: Form, number: i64) -> Step {
     Step { when: there(places, form, number), then: deletes(places, form), or_else: Vec::new() }
-}
-
-/// Puts a claim once more, as it is.
-pub(crate) fn touch(places: &[Place], form: Form, (number, lease): Id) -> Step {
-    let as_it_is = || Some(PutOptions::new().with_ignore_value().with_lease(lease));
-    let then = places.iter().map(|place| TxnOp::put(place.own(form), "", as_it_is())).collect();
-    Step { when: there(places, form, number), then, or_else: Vec::new() }
 }
 
 /// Removes a claim with this number and leaves remnants of it.

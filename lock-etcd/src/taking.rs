@@ -1,7 +1,5 @@
 //! How a claim comes to be held: it arrives, or looks where it stands.
 
-use std::time::Duration;
-
 use lock_core::{Attempt, Busy, Claim, Grant, Result};
 
 use crate::arriving::Arrival;
@@ -35,9 +33,8 @@ impl Etcd {
         number: i64,
         started: Moment,
     ) -> Result<Option<Attempt>> {
-        let sent = Moment::now();
         let ranges = self.link.read(steps::look(places, Some(number))).await?;
-        let view = steps::view(ranges.into_iter(), places, sent)?;
+        let view = steps::view(ranges.into_iter(), places)?;
         self.judge(claim, places, &view, started).await
     }
 
@@ -56,17 +53,11 @@ impl Etcd {
             Some(lease) => lease,
             None => self.link.grant(seconds).await?,
         };
-        let arrival = if alone {
-            self.arrive(claim, places, Way::IfFree, under, lease).await?
-        } else if lease.renewed >= started {
-            self.arrive(claim, places, Way::Queue, under, lease).await?
-        } else {
-            self.join(claim, places, under, lease).await?
-        };
-        match arrival {
+        let way = if alone { Way::IfFree } else { Way::Queue };
+        match self.arrive(claim, places, way, under, lease).await? {
             Arrival::Arrived(known, None) => {
                 self.shared.crowds.met(claim, false);
-                self.grant(claim, places, &known, known.lease(started)).await
+                self.grant(claim, places, &known, started).await
             }
             Arrival::Arrived(_, Some(view)) => {
                 self.shared.crowds.met(claim, view.others(claim.owner()));
@@ -101,9 +92,7 @@ impl Etcd {
                     None => self.link.grant(seconds).await?,
                 };
                 match self.arrive(claim, places, way.unwrap_or(Way::IfFree), under, lease).await? {
-                    Arrival::Arrived(known, None) => {
-                        return self.grant(claim, places, &known, known.lease(started)).await;
-                    }
+                    Arrival::Arrived(known, None) => return self.grant(claim, places, &known, started).await,
                     Arrival::Arrived(_, Some(view)) => {
                         return self.judge(claim, places, &view, started).await;
                     }
@@ -132,14 +121,13 @@ impl Etcd {
     async fn look_first(&self, places: &[Place]) -> Result<(View, i64)> {
         let Shared { epoch, names, .. } = &*self.shared;
         let (first, seen) = (Get { name: names.epoch(), options: None }, wall_micros());
-        let sent = Moment::now();
         let look = std::iter::once(first).chain(steps::look(places, None));
         let answer = self.link.transact(steps::read(look)).await?;
         let revision = revision(&answer);
         let mut ranges = steps::ranges(answer);
         // What is stored there may be no epoch. Who arrives is told so; who is refused need not know.
         let _ = epoch.learn(&ranges.next().ok_or_else(foreign)?, revision, seen);
-        Ok((steps::view(ranges, places, sent)?, revision))
+        Ok((steps::view(ranges, places)?, revision))
     }
 
     /// What follows for a claim from the queues.
@@ -190,7 +178,7 @@ impl Etcd {
             false => known.renewed >= started,
         });
         match fresh {
-            Some(known) if granted => return self.grant(claim, places, &known, known.lease(started)).await,
+            Some(known) if granted => return self.grant(claim, places, &known, started).await,
             Some(_) => {}
             None => {
                 let sent = Moment::now();
@@ -216,7 +204,7 @@ impl Etcd {
         claim: &Claim,
         places: &[Place],
         known: &Known,
-        lease: Duration,
+        started: Moment,
     ) -> Result<Option<Attempt>> {
         let epoch = match known.epoch {
             Some(epoch) => epoch,
@@ -228,6 +216,7 @@ impl Etcd {
             return Ok(None);
         }
         self.shared.leases.granted(claim.owner());
+        let lease = known.left(started).min(known.ttl);
         Ok(Some(Attempt::Granted(Grant::new(token, lease))))
     }
 }

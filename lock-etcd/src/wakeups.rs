@@ -1,20 +1,16 @@
 //! The push path: one stream of watches, on which a waiting claim watches whom it waits for, and itself.
 //!
 //! A watch tells what happens from now on, and "now" is some moment after it was asked for. So who waits looks once more
-//! when its watches are there, unless the store was not written to since its last look. When one of those it waits for goes,
-//! it looks again; but if its last look found nobody else in its way, and all of those have gone since, its turn has come. It
-//! rings then, and leaves word of it, so that who is rung need not look once more. Who is about to leave a remnant in its
-//! place is put once more before it goes, and is looked at.
-//!
-//! Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
+//! when its watches are there, unless the store was not written to since its last look. Whenever one of those it waits for
+//! goes, it looks again, and rings if its turn has come: of that look it leaves word, so that who is rung need not look once
+//! more. Watches begin now and never at an earlier revision: etcd serves those by a loop that runs ten times a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use etcd_client::{
-    Client, Event, EventType, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
+    Client, EventType, KvClient, ResponseHeader, WatchFilterType, WatchOptions, WatchRequestSender,
     WatchResponse, WatchResponseStream,
 };
 use futures::future::{BoxFuture, FutureExt};
@@ -23,16 +19,17 @@ use lock_core::Ring;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::clock::Moment;
 use crate::link::PATIENCE;
-use crate::queue::{self, Id, View};
+use crate::queue::View;
 use crate::steps;
 use crate::waiter::{Wait, Waiter};
 
 /// What the task is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Somebody waits; if it was refused, as this claim, for those.
-    Wait(u64, Wait, Option<(Id, Arc<queue::Wait>)>),
+    /// Somebody waits, for these as of its last look, and the revision of that.
+    Wait(u64, Wait, Vec<Vec<u8>>, i64),
     Leave(u64),
 }
 
@@ -136,7 +133,7 @@ impl Task {
                     None => return End::Over,
                 },
                 command = told.recv() => match command {
-                    Some(Command::Wait(id, wait, refused)) => self.begin(id, wait, refused),
+                    Some(Command::Wait(id, wait, behind, seen)) => self.begin(id, wait, &behind, seen),
                     Some(Command::Leave(id)) => self.leave(id),
                     None => return End::Over,
                 },
@@ -144,10 +141,9 @@ impl Task {
         }
     }
 
-    fn begin(&mut self, id: u64, wait: Wait, refused: Option<(Id, Arc<queue::Wait>)>) {
-        let refused = refused.as_ref().map(|(own, refusal)| (*own, &**refusal));
-        self.waiters.insert(id, Waiter::new(wait, refused));
-        self.aim(id, refused.map_or(&[], |(_, refusal)| &refusal.behind));
+    fn begin(&mut self, id: u64, wait: Wait, behind: &[Vec<u8>], seen: i64) {
+        self.waiters.insert(id, Waiter::new(wait, seen));
+        self.aim(id, behind);
     }
 
     fn leave(&mut self, id: u64) {
@@ -189,46 +185,45 @@ impl Task {
         let Some((id, name)) = self.watches.get(&number).cloned() else { return };
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if answer.canceled() {
+            // It fell behind, and what it missed is not known.
             self.watches.remove(&number);
-            waiter.cut(&name);
-            return self.look(id);
+            waiter.watched.remove(&name);
+            self.look(id);
+            return;
         }
         if answer.created() {
+            if let Some((_, there)) = waiter.watched.get_mut(&name) {
+                *there = true;
+            }
+            // It tells of everything after this revision. An earlier one is that of a store which went back.
             let since = answer.header().map_or(i64::MAX, ResponseHeader::revision);
-            if waiter.began(&name, since) {
+            waiter.missed |= since != waiter.seen;
+            if waiter.missed && waiter.watched.values().all(|(_, there)| *there) {
                 self.look(id);
             }
         }
         for event in answer.events() {
-            self.happened(id, &name, event);
+            self.happened(id, &name, event.event_type());
         }
     }
 
-    fn happened(&mut self, id: u64, name: &[u8], event: &Event) {
-        let (revision, version) = event.kv().map_or((0, 0), |kv| (kv.mod_revision(), kv.version()));
+    fn happened(&mut self, id: u64, name: &[u8], event: EventType) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if waiter.wait.own.iter().any(|own| own == name) {
             // It lapsed in the queue and is told at once; or it has arrived anew.
             waiter.gone();
-            match event.event_type() {
+            match event {
                 EventType::Delete => waiter.ring(),
                 EventType::Put => {}
             }
             return self.look(id);
         }
-        if event.event_type() == EventType::Put {
-            // If it is the first there, the one before has gone and another one has come, which is behind. Else it was touched:
-            // it goes next, and leaves a remnant.
-            if version > 1 {
-                waiter.missed = true;
-                self.look(id);
-            }
+        if event == EventType::Put {
+            // It has gone and another one has come, which is behind.
             return;
         }
         let spent = waiter.watched.remove(name);
-        if !waiter.went(name, revision) {
-            self.look(id);
-        }
+        self.look(id);
         if let Some((number, _)) = spent {
             self.cancel(number);
         }
@@ -236,14 +231,15 @@ impl Task {
 
     fn look(&mut self, id: u64) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.again = waiter.looking;
+        waiter.again = waiter.looking.is_some();
         if !waiter.again {
-            let sent = waiter.looks();
+            waiter.missed = false;
+            waiter.looking = Some(Moment::now());
             let (mut kv, places, number) = (self.kv.clone(), waiter.wait.places.clone(), waiter.wait.number);
             let look = async move {
                 let look = steps::read(steps::look(&places, number));
                 let answer = timeout(PATIENCE, kv.txn(look)).await.ok()?.ok()?;
-                steps::view(steps::ranges(answer.0), &places, sent).ok()
+                steps::view(steps::ranges(answer.0), &places).ok()
             };
             self.looks.push(look.map(move |view| (id, view)).boxed());
         }
@@ -251,16 +247,13 @@ impl Task {
 
     fn looked(&mut self, id: u64, view: &View) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.looking = false;
+        let sent = waiter.looking.take();
         if std::mem::take(&mut waiter.again) {
             return self.look(id);
         }
-        if let Some(behind) = waiter.saw(view) {
-            self.aim(id, &behind);
-        }
-        if self.waiters.get(&id).is_some_and(Waiter::must_look) {
-            self.look(id);
-        }
+        let Some(sent) = sent else { return };
+        let behind = waiter.saw(view, sent);
+        self.aim(id, &behind);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use conformance_tests::Proxy;
+use conformance_tests::{Line, Proxy};
 use futures::StreamExt;
 use lock_core::{Attempt, Backend, Locker, Token};
 use rstest::rstest;
@@ -92,8 +92,7 @@ async fn a_claim_that_is_found_later_on_a_key(#[case] held: bool) {
     here.release(if held { &spare } else { &first }, Duration::ZERO).await.expect("it was there");
     // The store forgets, and a claim comes of which nobody is told.
     raw.kv_client().put("lock/n", format!("{:016}", 7), None).await.expect("put");
-    // A renewal is asked for, too, whose answer must not end the connection before the claim has come.
-    proxy.hold();
+    proxy.cut_answers();
     within(here.acquire(&one)).await.expect_err("no answer");
     queued(&raw, "a", if held { 2 } else { 1 }).await;
     let number = queue(&raw, "a").await.last().expect("it is there").create_revision();
