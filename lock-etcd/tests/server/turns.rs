@@ -101,19 +101,20 @@ async fn who_waits_watches_one_and_looks_once_when_that_goes() {
     let (first, holder) = (store(server.url()).await, claim("a", LONG));
     first.acquire(&holder).await.expect("it is free");
     let mut waiting = Vec::new();
-    for _ in 0..3 {
+    for nth in 1..=3 {
         let (store, waiter) = (store(server.url()).await, claim("a", LONG));
         store.acquire(&waiter).await.expect("it is held");
         let rings = store.wakeups(&waiter).await.expect("a bell");
+        // One for the stream, one for the claim ahead, and one for the waiter's own.
+        watched(&server, 3 * nth).await;
         waiting.push((store, waiter, rings));
     }
-    // For each of them the stream's, its own, and that on the one ahead.
-    watched(&server, 9).await;
     let before = transactions(&server).await;
     first.release(&holder, NO).await.expect("it holds");
     for turn in 1..=3 {
         let (store, waiter, mut rings) = waiting.remove(0);
         assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+        drop(rings);
         let Attempt::Granted(_) = within(store.acquire(&waiter)).await.expect("an answer") else {
             panic!("its turn has come")
         };
