@@ -71,6 +71,7 @@ impl Etcd {
             lease: id,
             ttl,
             renewed,
+            answered: Moment::now(),
             floor: reached,
             clean,
             wait: None,

@@ -39,6 +39,9 @@ pub(crate) struct Known {
     pub(crate) lease: i64,
     pub(crate) ttl: Duration,
     pub(crate) renewed: Moment,
+    /// When that was answered. A lease that is about to be revoked may seem renewed: only a look that was sent after this
+    /// tells whether the claim was there to be renewed.
+    pub(crate) answered: Moment,
     /// It holds nothing with a token that is not greater.
     pub(crate) floor: u64,
     /// Nothing but the claim that is in the store was ever put with this lease.
@@ -121,15 +124,18 @@ impl Leases {
         }
     }
 
-    /// Takes note that a claim's lease was renewed, by a request sent at `sent`.
+    /// Takes note that the lease of a claim was renewed, by a request sent at `sent`. Answers whether it is a known one.
+    pub(crate) fn prolonged(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) -> bool {
+        let mut memory = self.memory();
+        let Some(known) = memory.claims.get_mut(&owner).filter(|known| known.is(entry)) else { return false };
+        known.renewed = known.renewed.max(sent);
+        (known.ttl, known.answered, known.come) = (ttl, Moment::now(), false);
+        true
+    }
+
+    /// The same, of a claim that is known from now on.
     pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) {
-        if let Some(known) = self.memory().claims.get_mut(&owner)
-            && known.is(entry)
-        {
-            known.renewed = known.renewed.max(sent);
-            known.ttl = ttl;
-            // A look before that does not tell that it was there to be renewed: a lapsed claim that is gone may seem renewed.
-            known.come = false;
+        if self.prolonged(owner, entry, ttl, sent) {
             return;
         }
         let Entry { number, nth, form, lease, floor, .. } = *entry;
@@ -144,6 +150,7 @@ impl Leases {
                 lease,
                 ttl,
                 renewed: sent,
+                answered: Moment::now(),
                 floor,
                 clean: false,
                 wait: None,
@@ -160,11 +167,10 @@ impl Leases {
     }
 
     /// Takes note that the turn of a claim has come that was refused: a look that was sent at `sent` saw it in its place, with
-    /// nobody in its way. Nobody can get in its way any more, as long as it is there. That it was there when it was last
-    /// renewed, only a look sent after that tells.
+    /// nobody in its way. Nobody can get in its way any more, as long as it is there.
     pub(crate) fn come(&self, owner: Owner, entry: &Entry, sent: Moment) {
         if let Some(known) = self.memory().claims.get_mut(&owner) {
-            known.come = known.wait.is_some() && known.is(entry) && known.renewed < sent;
+            known.come = known.wait.is_some() && known.is(entry) && known.answered < sent;
         }
     }
 
@@ -242,27 +248,39 @@ mod tests {
 
     #[test]
     fn a_turn_is_told_once_and_not_of_a_look_before_the_last_renewal() {
-        let second = Duration::from_secs(1);
         let start = Moment::now();
-        let (leases, owner, entry) = claim(start + second);
+        let (leases, owner, entry) = claim(start);
         let turn = || leases.turn(owner, start).is_some();
+        // Of a look that is sent now.
+        let come = || leases.come(owner, &entry, Moment::now() + Duration::from_nanos(1));
         assert!(!turn(), "nobody has looked");
-        leases.come(owner, &entry, start + second * 2);
+        come();
         assert!(turn() && !turn());
-        leases.come(owner, &entry, start + second * 2);
-        leases.renewed(owner, &entry, TTL, start + second * 3);
+        come();
+        let sent = Moment::now() + Duration::from_nanos(1);
+        leases.renewed(owner, &entry, TTL, start);
         assert!(!turn(), "it was renewed since");
-        leases.come(owner, &entry, start + second * 2);
-        assert!(!turn(), "the renewal was sent after the look");
-        leases.come(owner, &entry, start + second * 4);
-        assert!(turn(), "the look was sent after the renewal");
-        leases.come(owner, &entry, start + second * 4);
+        leases.come(owner, &entry, sent);
+        assert!(!turn(), "the renewal was sent before the look, and answered after it");
+        come();
+        assert!(turn(), "the look was sent after the answer");
+        come();
         leases.granted(owner);
         assert!(!turn(), "it was granted");
-        leases.come(owner, &entry, start + second * 4);
+        come();
         assert!(!turn(), "it was granted, and not refused since");
         leases.refused(owner, refusal());
-        leases.come(owner, &entry, start + second * 4);
+        come();
         assert!(turn(), "it was refused again");
+    }
+
+    #[test]
+    fn what_was_released_during_its_renewal_is_not_known_again() {
+        let start = Moment::now();
+        let (leases, owner, entry) = claim(start);
+        assert!(leases.prolonged(owner, &entry, TTL, start));
+        leases.forget(owner);
+        assert!(!leases.prolonged(owner, &entry, TTL, start));
+        assert!(leases.known(owner).is_none());
     }
 }

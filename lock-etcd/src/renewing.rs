@@ -97,7 +97,8 @@ impl Etcd {
         match ttl? {
             Duration::ZERO => Err(Error::new(ErrorKind::Unavailable, "its lease is about to be gone")),
             ttl => {
-                self.shared.leases.renewed(owner, first, ttl, sent);
+                // One that was released meanwhile is not to be known again.
+                self.shared.leases.prolonged(owner, first, ttl, sent);
                 Ok(Ownership::held(ttl))
             }
         }
