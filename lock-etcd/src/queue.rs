@@ -134,7 +134,7 @@ pub(crate) enum Turn {
 }
 
 /// Whom a claim waits for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) turn: Turn,
     /// While all of these are there, its turn does not come.

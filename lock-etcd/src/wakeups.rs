@@ -28,7 +28,7 @@ use crate::waiter::{Wait, Waiter};
 /// What the task is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Somebody waits, for these as of its last look, and the revision of that.
+    /// Somebody waits; whom it waited for at its last look, and the revision of that look.
     Wait(u64, Wait, Vec<Vec<u8>>, i64),
     Leave(u64),
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conformance_tests::{Line, Proxy, Server};
 use etcd_client::CompactionOptions;
-use lock_core::{Attempt, Backend, ErrorKind, Ownership};
+use lock_core::{Backend, ErrorKind, Ownership};
 use rstest::rstest;
 
 use crate::help::{
@@ -171,28 +171,6 @@ async fn without_a_server_there_is_an_error_that_says_so() {
     let error = within(lock_etcd::Etcd::connect(&url)).await.expect_err("nobody is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().starts_with("connect on etcd: "), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_joins_a_queue_by_a_new_connection() {
-    let mut server = server();
-    let (one, two) = (store(server.url()).await, store(server.url()).await);
-    one.acquire(&claim("a", LONG)).await.expect("it is free");
-    // It meets others at a key, and has spare leases.
-    let met = [claim("a", LONG), claim("b", LONG)];
-    for claim in &met {
-        two.acquire(claim).await.expect("an answer");
-    }
-    for claim in &met {
-        two.release(claim, Duration::ZERO).await.expect("it was there");
-    }
-    server.pause();
-    within(two.acquire(&claim("c", LONG)))
-        .await
-        .expect_err("it stands still, and the connection counts as broken");
-    server.resume();
-    let joined = within(two.acquire(&claim("a", LONG))).await.expect("an answer");
-    assert!(matches!(joined, Attempt::Busy(_)), "{joined:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
