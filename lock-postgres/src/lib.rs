@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lock_core::{Error, ErrorKind, Result};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinSet;
 
 mod address;
 mod backend;
@@ -232,6 +233,14 @@ impl Options {
 
     async fn start(self, options: PgConnectOptions, pool: Option<PgPool>) -> Result<Postgres> {
         self.names.check()?;
+        // Others may wait for the connection of the pool that it has, which may not wait for its caller to be polled.
+        let mut attempt = JoinSet::new();
+        attempt.spawn(self.ready(options, pool));
+        let ended = || Error::new(ErrorKind::Unavailable, "the runtime that was to connect has ended");
+        attempt.join_next().await.and_then(|store| store.ok()).ok_or_else(ended)?
+    }
+
+    async fn ready(self, options: PgConnectOptions, pool: Option<PgPool>) -> Result<Postgres> {
         let mut server = Server::new(options, pool);
         let mut one = server.open().await?;
         server.unicode = schema::ready(&mut one, &self.names).await?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use conformance_tests::Server;
 use lock_core::{Attempt, Backend, Locker};
 use lock_postgres::{Options, Postgres};
-use sqlx::Executor;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Executor, PgPool};
 
 use crate::help::{LONG, claim, database, locker, number, raw, server, within};
 
@@ -54,7 +54,21 @@ async fn a_future_that_is_not_polled_keeps_no_connection_of_a_pool() {
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a pool");
     let store = within(Postgres::from_pool(&pool)).await.expect("connected");
     let one = claim("a", LONG);
-    let mut asking = Box::pin(store.acquire(&one));
+    let attempt = left_with_a_connection(&pool, store.acquire(&one)).await;
+    assert!(matches!(attempt, Ok(Attempt::Granted(_))), "{attempt:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_and_is_not_polled_keeps_no_connection_of_a_pool() {
+    let url = database().await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a pool");
+    left_with_a_connection(&pool, Postgres::from_pool(&pool)).await.expect("connected");
+}
+
+/// Polls a future until it has the one connection of a pool, or has had it, and leaves it so until somebody else has had that.
+/// Its answer.
+async fn left_with_a_connection<F: Future>(pool: &PgPool, future: F) -> F::Output {
+    let mut future = Box::pin(future);
     drop(within(pool.acquire()).await.expect("given back by whoever connected"));
     within(async {
         while pool.num_idle() == 0 {
@@ -62,10 +76,9 @@ async fn a_future_that_is_not_polled_keeps_no_connection_of_a_pool() {
         }
     })
     .await;
-    // Until it has the connection, or has had it.
     let mut answer = None;
     while answer.is_none() && pool.num_idle() > 0 {
-        let once = |context: &mut Context<'_>| match asking.as_mut().poll(context) {
+        let once = |context: &mut Context<'_>| match future.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => Poll::Ready(None),
         };
@@ -73,8 +86,7 @@ async fn a_future_that_is_not_polled_keeps_no_connection_of_a_pool() {
         tokio::task::yield_now().await;
     }
     drop(within(pool.acquire()).await.expect("the pool's one connection"));
-    let attempt = if let Some(answer) = answer { answer } else { within(asking).await };
-    assert!(matches!(attempt, Ok(Attempt::Granted(_))), "{attempt:?}");
+    if let Some(answer) = answer { answer } else { within(future).await }
 }
 
 #[tokio::test(flavor = "multi_thread")]
