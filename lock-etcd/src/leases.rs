@@ -264,6 +264,10 @@ mod tests {
         assert!(!turn(), "the renewal was sent before the look, and answered after it");
         come();
         assert!(turn(), "the look was sent after the answer");
+        let mut another = entry.clone();
+        another.lease += 1;
+        leases.come(owner, &another, Moment::now() + Duration::from_nanos(1));
+        assert!(!turn(), "it is not the one that is known");
         come();
         leases.granted(owner);
         assert!(!turn(), "it was granted");

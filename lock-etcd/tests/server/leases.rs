@@ -6,7 +6,9 @@ use std::time::Duration;
 use conformance_tests::Proxy;
 use lock_core::{Attempt, Backend, Ownership};
 
-use crate::help::{LONG, SHORT, claim, locker, queue, queued, raw, renew, server, store, within};
+use crate::help::{
+    LONG, SHORT, claim, locker, queue, queued, raw, renew, server, store, transactions, within,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_lease_is_gone_while_it_waits_is_told_at_once_and_holds_nothing() {
@@ -113,4 +115,25 @@ async fn a_claim_whose_answer_got_lost_gives_its_lease_to_nobody() {
     let leases = [queue(&raw, "a").await, queue(&raw, "b").await].concat();
     assert!(leases.len() == 1 || leases[0].lease() != leases[1].lease());
     assert_eq!(raw.lease_client().leases().await.expect("an answer").leases().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_released_during_its_renewal_is_not_remembered() {
+    let server = server();
+    let store = store(server.url()).await;
+    let one = Arc::new(claim("a", LONG));
+    for turns in 0..60 {
+        store.acquire(&one).await.expect("it is free");
+        let release = async {
+            for _ in 0..turns * 20 {
+                tokio::task::yield_now().await;
+            }
+            store.release(&one, Duration::ZERO).await.expect("it was there");
+        };
+        futures::join!(store.renew(std::slice::from_ref(&one)), release);
+        let before = transactions(&server).await;
+        store.acquire(&one).await.expect("it is free");
+        assert_eq!(transactions(&server).await - before, 1, "it does not look where it was");
+        store.release(&one, Duration::ZERO).await.expect("it was there");
+    }
 }
