@@ -89,3 +89,6 @@ pub(crate) fn own_names(places: &[Place], forms: impl IntoIterator<Item = Form>)
     let first = places.first();
     forms.into_iter().filter_map(|form| Some(first?.own(form).into())).collect()
 }
+
+#[cfg(test)]
+mod tests;

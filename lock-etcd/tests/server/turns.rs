@@ -111,8 +111,8 @@ async fn who_waits_watches_one_and_looks_once_when_that_goes() {
     }
     let before = transactions(&server).await;
     first.release(&holder, NO).await.expect("it holds");
-    for turn in 1..=3 {
-        let (store, waiter, mut rings) = waiting.remove(0);
+    let mut stores = Vec::new();
+    for (turn, (store, waiter, mut rings)) in (1..).zip(waiting) {
         assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
         drop(rings);
         let Attempt::Granted(_) = within(store.acquire(&waiter)).await.expect("an answer") else {
@@ -120,7 +120,10 @@ async fn who_waits_watches_one_and_looks_once_when_that_goes() {
         };
         assert_eq!(transactions(&server).await - before, 2 * turn, "a release, and a look");
         store.release(&waiter, NO).await.expect("it holds");
+        stores.push(store);
     }
+    // Those of the streams.
+    watched(&server, 3).await;
 }
 
 /// By one that holds, and by one that waits behind that.
