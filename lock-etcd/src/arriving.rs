@@ -62,7 +62,6 @@ impl Etcd {
             return Ok(Arrival::Again);
         }
         let Lease { id, ttl, renewed, .. } = lease;
-        let (epoch, clean) = (Some(epoch), true);
         let known = Known {
             number: revision,
             nth,
@@ -73,7 +72,7 @@ impl Etcd {
             renewed,
             answered: Moment::now(),
             floor: reached,
-            clean,
+            clean: true,
             wait: None,
             come: false,
         };

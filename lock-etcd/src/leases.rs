@@ -34,12 +34,13 @@ pub(crate) struct Known {
     pub(crate) number: i64,
     pub(crate) nth: u64,
     pub(crate) form: Form,
-    /// `None` for one that another client took.
-    pub(crate) epoch: Option<u64>,
+    /// The epoch when it arrived.
+    pub(crate) epoch: u64,
     pub(crate) lease: i64,
     pub(crate) ttl: Duration,
+    /// When it was last renewed, or arrived: before the request was sent.
     pub(crate) renewed: Moment,
-    /// When that was answered. A lease that is about to be revoked may seem renewed: only a look that was sent after this
+    /// When there was an answer. A lease that is about to be revoked may seem renewed: only a look that was sent after this
     /// tells whether the claim was there to be renewed.
     pub(crate) answered: Moment,
     /// It holds nothing with a token that is not greater.
@@ -133,8 +134,8 @@ impl Leases {
         true
     }
 
-    /// The same, of a claim that is known from now on.
-    pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, ttl: Duration, sent: Moment) {
+    /// The same; a claim that was not known is known from now on.
+    pub(crate) fn renewed(&self, owner: Owner, entry: &Entry, epoch: u64, ttl: Duration, sent: Moment) {
         if self.prolonged(owner, entry, ttl, sent) {
             return;
         }
@@ -146,7 +147,7 @@ impl Leases {
                 number,
                 nth,
                 form,
-                epoch: None,
+                epoch,
                 lease,
                 ttl,
                 renewed: sent,
@@ -237,7 +238,7 @@ mod tests {
         };
         let entry = Entry::read(stored, &place).expect("an entry");
         let leases = Leases::default();
-        leases.renewed(claim.owner(), &entry, TTL, renewed);
+        leases.renewed(claim.owner(), &entry, 0, TTL, renewed);
         leases.refused(claim.owner(), refusal());
         (leases, claim.owner(), entry)
     }
@@ -257,8 +258,8 @@ mod tests {
         come();
         assert!(turn() && !turn());
         come();
-        let sent = Moment::now() + Duration::from_nanos(1);
-        leases.renewed(owner, &entry, TTL, start);
+        let sent = Moment::now();
+        leases.renewed(owner, &entry, 0, TTL, start);
         assert!(!turn(), "it was renewed since");
         leases.come(owner, &entry, sent);
         assert!(!turn(), "the renewal was sent before the look, and answered after it");

@@ -40,7 +40,7 @@ use names::Names;
 
 /// Locks in etcd.
 ///
-/// One connection carries a client's requests, its renewals and its rings. Clones are the same client.
+/// One connection carries a client's requests and its rings; another one its keeper's renewals. Clones are the same client.
 ///
 /// ```no_run
 /// # #[tokio::main(flavor = "current_thread")]

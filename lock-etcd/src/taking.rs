@@ -172,6 +172,7 @@ impl Etcd {
             self.remove(claim, places).await?;
             return Ok(Some(Attempt::Busy(Busy::new(wait.lapse))));
         }
+        let epoch = known.as_ref().map(|known| known.epoch);
         let fresh = known.filter(|known| match granted {
             true => known.left(started) * 2 >= known.ttl,
             // A place lasts a full ttl from this look.
@@ -187,7 +188,12 @@ impl Etcd {
                     leases.forget(claim.owner());
                     return Ok(None);
                 }
-                leases.renewed(claim.owner(), own, ttl, sent);
+                // Now, and not when it is granted: a compaction makes the store forget what the epoch was.
+                let epoch = match epoch {
+                    Some(epoch) => epoch,
+                    None => self.link.epoch_at(own.number).await?,
+                };
+                leases.renewed(claim.owner(), own, epoch, ttl, sent);
                 if granted {
                     // It may have gone before it was renewed, and a renewal proves nothing.
                     return Ok(None);
@@ -206,11 +212,7 @@ impl Etcd {
         known: &Known,
         started: Moment,
     ) -> Result<Option<Attempt>> {
-        let epoch = match known.epoch {
-            Some(epoch) => epoch,
-            None => self.link.epoch_at(known.number).await?,
-        };
-        let token = token(epoch, known.number, known.nth)?;
+        let token = token(known.epoch, known.number, known.nth)?;
         if token.get() <= known.floor {
             self.refuse(claim, places, (known.form, known.number), known.floor).await?;
             return Ok(None);

@@ -233,7 +233,7 @@ impl Options {
 
     async fn start(self, options: PgConnectOptions, pool: Option<PgPool>) -> Result<Postgres> {
         self.names.check()?;
-        // Others may wait for the connection of the pool that it has, which may not wait for its caller to be polled.
+        // While it has a connection of the pool others may wait for that, so it must not depend on its caller to be polled.
         let mut attempt = JoinSet::new();
         attempt.spawn(self.ready(options, pool));
         let ended = || Error::new(ErrorKind::Unavailable, "the runtime that was to connect has ended");

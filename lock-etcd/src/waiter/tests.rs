@@ -46,7 +46,7 @@ fn when_its_turn_has_come(#[case] own: Option<i64>, #[case] other: Option<i64>, 
     let shared = Arc::new(Shared { names, epoch, leases, crowds, arrived: AtomicU64::new(0) });
     let known = Entry::read(stored(&claim, &places[0], 7), &places[0]).expect("a claim");
     let refusal = queue::Wait { turn: Turn::Others, behind: Vec::new(), lapse: TTL, left: 0, seen: 8 };
-    shared.leases.renewed(claim.owner(), &known, TTL, Moment::now());
+    shared.leases.renewed(claim.owner(), &known, 0, TTL, Moment::now());
     shared.leases.refused(claim.owner(), refusal);
 
     let wait = Wait {

@@ -10,7 +10,7 @@ use lock_core::{Backend, Error, ErrorKind, Locker, Ownership, Result};
 use lock_etcd::{Etcd, Options};
 use rstest::rstest;
 
-use crate::help::{LIMIT, LONG, SHORT, claim, queue, raw, renew, server, within};
+use crate::help::{LIMIT, LONG, SHORT, behind, claim, queue, raw, renew, server, within};
 
 const SECRET: &str = "Sesame-0pen";
 
@@ -160,6 +160,24 @@ async fn a_client_works_on_when_tokens_of_users(#[case] staleness: Staleness) {
     drop(within(waiter).await.expect("no panic").expect("granted"));
     let again = within(two.lock("c").timeout(LIMIT).acquire()).await.expect("granted");
     within(again.release()).await.expect("it was held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_token_expired_ends_with_the_next_watch_and_is_opened_anew() {
+    let (_directory, token) = expiring();
+    let server = Server::with(Software::Etcd, &[&token]);
+    let (_root, url) = guard(&server, "lock/", "lock0").await;
+    let store = within(Etcd::connect(url)).await.expect("a user");
+    let (holder, waiter, mut rings) = within(behind(&store)).await;
+    // It lasts two seconds.
+    tokio::time::sleep(SHORT).await;
+    let last = claim("a", LONG);
+    within(store.acquire(&last)).await.expect("it waits");
+    let _refused = within(store.wakeups(&last)).await.expect("a bell");
+    within(async { while rings.next().await.is_some() {} }).await;
+    let mut rings = within(store.wakeups(&waiter)).await.expect("a bell");
+    within(store.release(&holder, Duration::ZERO)).await.expect("it holds");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,30 @@ async fn a_claim_that_is_found_later_on_a_key(#[case] held: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_got_lost_has_its_token_though_the_store_was_compacted() {
+    let server = server();
+    let (raw, proxy) = (raw(&server).await, Proxy::to(server.url()).await);
+    let (here, there) = (store(proxy.url()).await, store(server.url()).await);
+    let [holder, met, one] = [(); 3].map(|()| claim("a", LONG));
+    let Ok(Attempt::Granted(before)) = there.acquire(&holder).await else { panic!("it is free") };
+    // Where somebody has met another, a claim comes at once.
+    here.acquire(&met).await.expect("it is held");
+    here.release(&met, Duration::ZERO).await.expect("it waits");
+    proxy.cut_answers();
+    within(here.acquire(&one)).await.expect_err("no answer");
+    queued(&raw, "a", 2).await;
+    assert!(matches!(within(here.acquire(&one)).await.expect("an answer"), Attempt::Busy(_)));
+    let revision =
+        raw.kv_client().put("x", "x", None).await.expect("put").header().map_or(0, |h| h.revision());
+    raw.kv_client().compact(revision, None).await.expect("compacted");
+    let mut rings = here.wakeups(&one).await.expect("a bell");
+    there.release(&holder, Duration::ZERO).await.expect("it holds");
+    assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
+    let attempt = within(here.acquire(&one)).await.expect("its token is known");
+    assert!(matches!(attempt, Attempt::Granted(grant) if grant.token > before.token), "{attempt:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_has_one_token_whoever_asks_and_however_long_ago_the_epoch_was() {
     let server = server();
     let (raw, here) = (raw(&server).await, store(server.url()).await);
