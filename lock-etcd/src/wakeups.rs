@@ -83,6 +83,8 @@ pub(crate) async fn run(
         // The token may have expired that the stream was opened with; the next one has a new one.
         let _ = timeout(PATIENCE, client.refresh_token()).await;
     }
+    // Before the streams of rings end: who hears that, and comes again, begins with another stream.
+    told.close();
 }
 
 /// The number of the watch that opens the stream.
