@@ -71,6 +71,14 @@ impl Limit {
         }
     }
 
+    /// Ends a pause, which was to end at the limit at the latest. If it ends later, this process stood still, and that is
+    /// not cut from the time that the store has for its answers.
+    fn wake(&mut self) {
+        if let Self::Until(limit) = self {
+            *limit = (*limit).max(Instant::now());
+        }
+    }
+
     fn cap(self, pause: Duration) -> Duration {
         match self {
             Self::Until(limit) => pause.min(limit.saturating_duration_since(Instant::now())),
@@ -100,7 +108,11 @@ impl Limit {
 /// # Cancel safety
 ///
 /// A claim of a dropped future is released in the background once its request has been answered.
-pub(crate) async fn obtain(keeper: &Arc<Keeper>, order: &Order, limit: Limit) -> Result<Option<Arc<Life>>> {
+pub(crate) async fn obtain(
+    keeper: &Arc<Keeper>,
+    order: &Order,
+    limit: &mut Limit,
+) -> Result<Option<Arc<Life>>> {
     let mut trouble = Trouble::default();
     loop {
         let claim = Arc::new(order.claim(!limit.passed())?);
@@ -152,13 +164,13 @@ impl<'a> Pending<'a> {
         Self { keeper, claim, request: None, runtime: Handle::current(), settled: false }
     }
 
-    async fn wait(&mut self, renews: bool, limit: Limit, trouble: &mut Trouble) -> Result<Outcome> {
+    async fn wait(&mut self, renews: bool, limit: &mut Limit, trouble: &mut Trouble) -> Result<Outcome> {
         let mut bell = Bell::new(self.keeper.profile.pushed);
         let mut backoff = Backoff::default();
         // Never later than the last request was sent: deadlines count from it.
         let mut sent = self.claim.made();
         loop {
-            let pause = match self.look(limit).await {
+            let pause = match self.look(*limit).await {
                 Ok(Attempt::Granted(grant)) => {
                     if let Some(life) = Life::begin(self.keeper, &self.claim, grant, sent, renews) {
                         self.settled = true;
@@ -166,13 +178,13 @@ impl<'a> Pending<'a> {
                     }
                     let error =
                         || Error::new(ErrorKind::Unavailable, "the grant came after its own deadline");
-                    match limit {
+                    match *limit {
                         Limit::Skip => return Err(error()),
                         Limit::Never if trouble.lasts(self.claim.ttl()) => {
                             return Err(error());
                         }
-                        _ if limit.passed() => return self.leave(limit).await,
-                        _ => return Ok(self.start_over(limit).await),
+                        _ if limit.passed() => return self.leave(*limit).await,
+                        _ => return Ok(self.start_over(*limit).await),
                     }
                 }
                 Ok(Attempt::Busy(_)) if !self.claim.waits() => {
@@ -196,12 +208,13 @@ impl<'a> Pending<'a> {
                 }
             };
             if limit.passed() {
-                return self.leave(limit).await;
+                return self.leave(*limit).await;
             }
             tokio::select! {
                 () = bell.ring(&*self.keeper.backend, &self.claim) => {}
                 () = sleep(limit.cap(pause)) => {}
             }
+            limit.wake();
             sent = Moment::now();
         }
     }

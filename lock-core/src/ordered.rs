@@ -29,11 +29,11 @@ impl Lives {
         keeper: &Arc<Keeper>,
         order: &Order,
         hold: Duration,
-        limit: Limit,
+        mut limit: Limit,
     ) -> Result<Option<Self>> {
         loop {
             let mut lives = Self { lives: Vec::with_capacity(1), keep_until: None };
-            let taken = lives.take(keeper, order, limit).await?;
+            let taken = lives.take(keeper, order, &mut limit).await?;
             if taken && lives.iter().all(|life| life.is_held()) {
                 lives.keep_until = (!hold.is_zero()).then(|| Moment::now() + hold);
                 return Ok(Some(lives));
@@ -53,7 +53,7 @@ impl Lives {
     }
 
     /// Takes all keys, in one step if the store can; false when one was refused. Stops when one is lost.
-    async fn take(&mut self, keeper: &Arc<Keeper>, order: &Order, limit: Limit) -> Result<bool> {
+    async fn take(&mut self, keeper: &Arc<Keeper>, order: &Order, limit: &mut Limit) -> Result<bool> {
         let several = order.keys.len() > 1;
         let steps = match several && !keeper.profile.several {
             true => Cow::Owned(order.one_by_one()),

@@ -191,7 +191,8 @@ async fn b1_a_commit_is_confirmed_only_while_the_lock_is_held() {
     let open = books.begin(proof(held)).await.expect("an answer").expect("it is held");
     held.lost().await;
     let next = brief.lock(&key).timeout(Duration::from_millis(700)).acquire().await;
-    assert_eq!(next.expect_err("it is confirmed").kind(), ErrorKind::Timeout);
+    let error = next.expect_err("it is confirmed");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
     let written = books.write(Some(open), proof(held), late).await;
     assert_eq!(written.expect("an answer"), Written::Recorded);
     assert_eq!(

@@ -203,6 +203,25 @@ async fn a_request_that_a_pause_of_the_process_outlived_does_not_end_the_wait() 
     assert!(guard.is_held());
 }
 
+#[rstest]
+#[case::one_key(Profile::new("gated"), &["a"])]
+#[case::one_key_after_another(Profile::new("gated").one_by_one(), &["0", "a"])]
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_process_at_the_limit_is_not_the_stores(
+    #[case] profile: Profile,
+    #[case] keys: &[&str],
+) {
+    let (store, locks) = gated_as(profile);
+    let other = rival(&store, "a").await;
+    let wait = tokio::spawn(locks.lock(keys).timeout(LIMIT).acquire());
+    sleep(LIMIT - millis(1)).await;
+    // It waits for its last look when everything stops.
+    tokio::time::advance(GRACE * 3).await;
+    assert_eq!(kind(wait.await.unwrap()), Some(ErrorKind::Timeout));
+    other.release().await.unwrap();
+    assert!(store.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_good_answer_among_errors_keeps_the_wait_going() {
     let (store, locks) = gated();
