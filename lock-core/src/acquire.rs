@@ -71,8 +71,8 @@ impl Limit {
         }
     }
 
-    /// Ends a pause, which was to end at the limit at the latest. If it ends later, this process stood still, and that is
-    /// not cut from the time that the store has for its answers.
+    /// Ends a pause, which was to end at the limit at the latest. If it ends later, the process or its executor stood
+    /// still, and that is not cut from the time that the store has for its answers: the limit is now.
     fn wake(&mut self) {
         if let Self::Until(limit) = self {
             *limit = (*limit).max(Instant::now());
@@ -103,7 +103,7 @@ impl Limit {
 }
 
 /// Asks until the order is granted; `None` when it was refused and the limit has passed. The store then has
-/// nothing of it.
+/// nothing of it. A limit that the process slept through is moved to when it woke.
 ///
 /// # Cancel safety
 ///

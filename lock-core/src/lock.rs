@@ -131,7 +131,7 @@ impl Lock {
     /// How long to wait at most; without it, as long as it takes. Zero means not to wait.
     ///
     /// The limit is measured by the caller's tokio clock, which stops while the machine is suspended. The answer
-    /// comes at the latest a second after it.
+    /// comes at the latest a second after it, or after the executor goes on, if it stood still at the limit.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -42,11 +42,11 @@ impl Lives {
                 Err(error) if error.kind() != ErrorKind::Lost => return Err(error),
                 // Nothing is held: that is what a refusal says.
                 _ if !taken => return Ok(None),
-                _ if matches!(limit, Limit::Skip) => {
+                // What is left of it, and of the one that was waited for, is removed in the background.
+                _ if limit.passed() => {
                     let message = "a key was lost before the others were taken";
                     return Err(Error::new(ErrorKind::Unavailable, message));
                 }
-                _ if limit.passed() => return Ok(None),
                 _ => {}
             }
         }

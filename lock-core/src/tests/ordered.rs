@@ -171,9 +171,13 @@ async fn a_loss_is_not_hidden_by_a_release_that_is_not_confirmed() {
 async fn one_lost_on_the_way_is_no_reason_to_fail_a_refusal() {
     let (store, locks) = one_by_one();
     let _other = rival(&store, "b").await;
-    store.set(Method::Renew, Gate::No);
+    let wait = tokio::spawn(locks.lock(["a", "b"]).timeout(secs(5)).acquire());
+    sleep(secs(1)).await;
+    // Taken away in the store: its release learns of it.
+    let first = &store.calls(Method::Acquire)[0].claims[0];
+    store.memory().release(first, Duration::ZERO).await.unwrap();
     assert_eq!(
-        kind(locks.lock(["a", "b"]).timeout(secs(20)).acquire().await),
+        kind(wait.await.unwrap()),
         Some(ErrorKind::Timeout),
         "neither is held, and that is what a timeout says"
     );
@@ -210,5 +214,22 @@ async fn a_key_lost_while_another_is_asked_for_makes_a_skip_unavailable() {
     store.next(Method::Renew, [Gate::No]);
     assert_eq!(kind(locks.lock(["a", "b"]).try_acquire().await), Some(ErrorKind::Unavailable));
     locks.close().await;
+    assert!(store.is_empty());
+}
+
+/// The place that the other one has is removed in the background.
+#[tokio::test(start_paused = true)]
+async fn a_key_lost_during_the_last_look_at_another_is_no_timeout() {
+    let (store, locks) = one_by_one();
+    let other = rival(&store, "b").await;
+    // The renewal finds it lost, and the look is under way.
+    let limit = TTL / 3 - millis(100);
+    store.set(Method::Renew, Gate::No);
+    let wait = tokio::spawn(locks.lock(["a", "b"]).timeout(limit).acquire());
+    sleep(limit - millis(1)).await;
+    store.set(Method::Acquire, Gate::Late(millis(500)));
+    assert_eq!(kind(wait.await.unwrap()), Some(ErrorKind::Unavailable));
+    locks.close().await;
+    other.release().await.unwrap();
     assert!(store.is_empty());
 }

@@ -204,20 +204,27 @@ async fn a_request_that_a_pause_of_the_process_outlived_does_not_end_the_wait() 
 }
 
 #[rstest]
-#[case::one_key(Profile::new("gated"), &["a"])]
-#[case::one_key_after_another(Profile::new("gated").one_by_one(), &["0", "a"])]
+#[case::one_key(Profile::new("gated"), &["a"], Gate::Ok, ErrorKind::Timeout)]
+#[case::one_key_after_another(Profile::new("gated").one_by_one(), &["0", "a"], Gate::Ok, ErrorKind::Timeout)]
+#[case::no_answer(Profile::new("gated"), &["a"], Gate::Never, ErrorKind::Unavailable)]
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_the_process_at_the_limit_is_not_the_stores(
     #[case] profile: Profile,
     #[case] keys: &[&str],
+    #[case] last: Gate,
+    #[case] answer: ErrorKind,
 ) {
     let (store, locks) = gated_as(profile);
     let other = rival(&store, "a").await;
     let wait = tokio::spawn(locks.lock(keys).timeout(LIMIT).acquire());
     sleep(LIMIT - millis(1)).await;
     // It waits for its last look when everything stops.
+    store.set(Method::Acquire, last);
     tokio::time::advance(GRACE * 3).await;
-    assert_eq!(kind(wait.await.unwrap()), Some(ErrorKind::Timeout));
+    let start = Instant::now();
+    assert_eq!(kind(wait.await.unwrap()), Some(answer));
+    assert!(start.elapsed() <= GRACE + TICK, "{:?}", start.elapsed());
+    locks.close().await;
     other.release().await.unwrap();
     assert!(store.is_empty());
 }
