@@ -5,22 +5,31 @@ use std::time::Duration;
 
 use conformance_tests::Proxy;
 use lock_core::{Attempt, Backend, Ownership};
+use rstest::rstest;
 
 use crate::help::{
     LONG, SHORT, claim, locker, queue, queued, raw, renew, server, store, transactions, within,
 };
 
+#[rstest]
+#[case::it_was_revoked(LONG)]
+#[case::it_ran_out(SHORT)]
 #[tokio::test(flavor = "multi_thread")]
-async fn one_whose_lease_is_gone_while_it_waits_is_told_at_once_and_holds_nothing() {
+async fn one_whose_lease_is_gone_while_it_waits_is_told_at_once_and_holds_nothing(#[case] ttl: Duration) {
     let server = server();
     let (raw, here, there) = (raw(&server).await, store(server.url()).await, store(server.url()).await);
-    let (holder, waiter) = (claim("a", LONG), Arc::new(claim("a", LONG)));
+    let (holder, waiter) = (claim("a", LONG), Arc::new(claim("a", ttl)));
+    let ends = async |place: usize| {
+        if ttl == LONG {
+            let lease = queue(&raw, "a").await[place].lease();
+            raw.lease_client().revoke(lease).await.expect("there is such a lease");
+        }
+    };
     let Ok(Attempt::Granted(held)) = here.acquire(&holder).await else { panic!("it is free") };
     let Ok(Attempt::Busy(_)) = there.acquire(&waiter).await else { panic!("it is held") };
     let mut rings = there.wakeups(&waiter).await.expect("a bell");
 
-    let lease = queue(&raw, "a").await[1].lease();
-    raw.lease_client().revoke(lease).await.expect("there is such a lease");
+    ends(1).await;
     assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
     here.release(&holder, Duration::ZERO).await.expect("an answer");
 
@@ -28,8 +37,7 @@ async fn one_whose_lease_is_gone_while_it_waits_is_told_at_once_and_holds_nothin
     let Ok(Attempt::Granted(grant)) = there.acquire(&waiter).await else { panic!("it is free") };
     assert!(grant.token > held.token);
     // It stands there again, and hears what happens to it.
-    let lease = queue(&raw, "a").await[0].lease();
-    raw.lease_client().revoke(lease).await.expect("there is such a lease");
+    ends(0).await;
     assert!(within(rings.next()).await.is_some(), "the stream ended instead of ringing");
 }
 
